@@ -1,1 +1,11 @@
-//! Placeholder replaced in the next commit.
+//! images and their preprocessing, and the model directory.
+//!
+//! No network access, no async, no torch and no ONNX Runtime: everything here is a pure function of bytes,
+//! but for the few that read and write files.
+
+pub mod arch;
+pub mod digest;
+pub mod files;
+pub mod image;
+pub mod model;
+pub mod preprocess;

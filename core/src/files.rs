@@ -1,0 +1,239 @@
+//! Directories that appear whole or not at all: made beside their place, synced, renamed.
+
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+/// Whether a directory may take the place of one that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// An error: what is there stays.
+    Keep,
+    /// What is there goes, in the same instant as the new one comes.
+    Replace,
+}
+
+/// Why a directory could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// Something is there already.
+    #[error("{} exists: give another place, or --force to replace it", place.display())]
+    Exists {
+        /// The place asked for.
+        place: PathBuf,
+    },
+    /// The path ends in no name.
+    #[error("{} names no directory: end it with the directory's name", place.display())]
+    NoName {
+        /// The place asked for.
+        place: PathBuf,
+    },
+    /// Another process is at it.
+    #[error("another process is writing {}: wait until it is done", place.display())]
+    Busy {
+        /// The place asked for.
+        place: PathBuf,
+    },
+    /// The file system said no.
+    #[error("{} could not be written: {source}", place.display())]
+    Io {
+        /// The place asked for.
+        place: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+/// A directory under construction beside the place it is meant for. Dropped uncommitted, it is removed.
+///
+/// Its name starts with a dot, so nothing takes it for a finished one; a lock held while it lives keeps two
+/// writers apart, and what a killed process left is cleared when the same place is written again.
+#[derive(Debug)]
+pub struct StagedDirectory {
+    place: PathBuf,
+    staged: PathBuf,
+    lock: PathBuf,
+    existing: Existing,
+    _held: File,
+}
+
+impl StagedDirectory {
+    /// Starts one for `place`, whose parent is created where it is missing.
+    pub fn new(place: &Path, existing: Existing) -> Result<Self, StageError> {
+        let io = |source| StageError::Io {
+            place: place.to_owned(),
+            source,
+        };
+        let hidden = |suffix| hidden_sibling(place, suffix);
+        if existing == Existing::Keep && place.symlink_metadata().is_ok() {
+            return Err(StageError::Exists {
+                place: place.to_owned(),
+            });
+        }
+        let (staged, lock) = (hidden("partial")?, hidden("lock")?);
+        fs::create_dir_all(parent(place)).map_err(io)?;
+        let held = File::create(&lock).map_err(io)?;
+        match held.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StageError::Busy {
+                    place: place.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        remove_if_there(&staged).map_err(io)?;
+        fs::create_dir(&staged).map_err(io)?;
+        Ok(Self {
+            place: place.to_owned(),
+            staged,
+            lock,
+            existing,
+            _held: held,
+        })
+    }
+
+    /// Where to write the files meanwhile.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.staged
+    }
+
+    /// Puts the directory in its place, with everything in it on the disk.
+    pub fn commit(self) -> Result<(), StageError> {
+        self.publish().map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => StageError::Exists {
+                place: self.place.clone(),
+            },
+            _ => StageError::Io {
+                place: self.place.clone(),
+                source,
+            },
+        })
+    }
+
+    fn publish(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.staged)? {
+            File::open(entry?.path())?.sync_all()?;
+        }
+        File::open(&self.staged)?.sync_all()?;
+        let replaces = self.existing == Existing::Replace && self.place.symlink_metadata().is_ok();
+        let flags = if replaces {
+            RenameFlags::EXCHANGE
+        } else {
+            RenameFlags::NOREPLACE
+        };
+        renameat_with(CWD, &self.staged, CWD, &self.place, flags)?;
+        File::open(parent(&self.place))?.sync_all()
+    }
+}
+
+impl Drop for StagedDirectory {
+    /// Removes what is under the hidden name: an abandoned directory, or the one that was replaced.
+    fn drop(&mut self) {
+        // Nothing can be reported from here, and the next writer of this place clears what stays.
+        let _ = remove_if_there(&self.staged);
+        let _ = fs::remove_file(&self.lock);
+    }
+}
+
+fn parent(place: &Path) -> &Path {
+    match place.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn hidden_sibling(place: &Path, suffix: &str) -> Result<PathBuf, StageError> {
+    let name = place.file_name().ok_or_else(|| StageError::NoName {
+        place: place.to_owned(),
+    })?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(".");
+    hidden.push(suffix);
+    Ok(place.with_file_name(hidden))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_directory_is_not_seen_before_it_is_committed_and_leaves_nothing_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("store/model");
+        let staged = StagedDirectory::new(&place, Existing::Keep).unwrap();
+        fs::write(staged.path().join("file"), b"whole").unwrap();
+        assert!(!place.exists());
+        staged.commit().unwrap();
+        assert_eq!(fs::read(place.join("file")).unwrap(), b"whole");
+        assert_eq!(names(&root.path().join("store")), ["model"]);
+    }
+
+    #[test]
+    fn an_abandoned_directory_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let staged = StagedDirectory::new(&root.path().join("model"), Existing::Keep).unwrap();
+        fs::write(staged.path().join("file"), b"half").unwrap();
+        drop(staged);
+        assert_eq!(names(root.path()), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_there_stays_unless_it_may_be_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("model");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("old"), b"old").unwrap();
+        assert!(matches!(
+            StagedDirectory::new(&place, Existing::Keep),
+            Err(StageError::Exists { .. })
+        ));
+        let staged = StagedDirectory::new(&place, Existing::Replace).unwrap();
+        fs::write(staged.path().join("new"), b"new").unwrap();
+        assert_eq!(names(&place), ["old"]);
+        staged.commit().unwrap();
+        assert_eq!(names(&place), ["new"]);
+        assert_eq!(names(root.path()), ["model"]);
+    }
+
+    #[test]
+    fn a_second_writer_of_the_same_place_is_turned_away() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("model");
+        let _first = StagedDirectory::new(&place, Existing::Keep).unwrap();
+        assert!(matches!(
+            StagedDirectory::new(&place, Existing::Keep),
+            Err(StageError::Busy { .. })
+        ));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_cleared() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(".model.partial")).unwrap();
+        fs::write(root.path().join(".model.partial/half"), b"half").unwrap();
+        let staged = StagedDirectory::new(&root.path().join("model"), Existing::Keep).unwrap();
+        assert_eq!(names(staged.path()), [""; 0]);
+    }
+}

@@ -1,0 +1,270 @@
+//! Opening a model directory: the manifest is read strictly and every file's digest is checked.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::file;
+use super::manifest::{Manifest, Precision};
+use super::self_check::SelfCheck;
+use crate::digest::{sha256, sha256_file};
+
+/// Largest manifest that is read.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+
+/// Why a directory is not a model that can be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file or the directory could not be read.
+    #[error("{} could not be read: {source}", path.display())]
+    Io {
+        /// What was read.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The manifest is too long to be one.
+    #[error("{} is {bytes} bytes long: a manifest has at most {MAX_MANIFEST_BYTES}", path.display())]
+    ManifestTooLong {
+        /// The manifest.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The manifest is not what this release reads.
+    #[error("{} is not a manifest of this format: {source}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The manifest is of another version of the format.
+    #[error(
+        "the manifest has format version {found}; this release reads {}: convert the checkpoint again",
+        Manifest::FORMAT_VERSION
+    )]
+    FormatVersion {
+        /// The manifest's.
+        found: u32,
+    },
+    /// Directory and manifest disagree about the name.
+    #[error(
+        "the directory is called {directory:?} and its manifest says {manifest:?}: rename the directory"
+    )]
+    Name {
+        /// The directory's name.
+        directory: String,
+        /// The manifest's.
+        manifest: String,
+    },
+    /// The manifest contradicts itself.
+    #[error("the manifest contradicts itself: {detail}")]
+    Contradiction {
+        /// What does not fit.
+        detail: String,
+    },
+    /// A file that the manifest needs is not listed in it.
+    #[error("the manifest lists no {name}: convert the checkpoint again")]
+    NotListed {
+        /// The file.
+        name: String,
+    },
+    /// A file is not what it was when the directory was made.
+    #[error("{name} is damaged ({what}): fetch or convert the model again")]
+    Damaged {
+        /// The file.
+        name: String,
+        /// What differs.
+        what: String,
+    },
+    /// The self-check's file does not hold what it should.
+    #[error("{name} is not a self-check: {detail}")]
+    SelfCheck {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// A model directory whose manifest was read and whose files are what the manifest says.
+#[derive(Clone, Debug)]
+pub struct ModelDirectory {
+    path: PathBuf,
+    manifest: Manifest,
+    digest: String,
+}
+
+impl ModelDirectory {
+    /// Reads the manifest and checks that every file is there, with its length and digest.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let manifest_path = path.join(file::MANIFEST);
+        let bytes = read_capped(&manifest_path)?;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|source| ModelError::Manifest {
+                path: manifest_path,
+                source,
+            })?;
+        check_manifest(path, &manifest)?;
+        for (name, entry) in &manifest.files {
+            check_file(path, name, entry.bytes, &entry.sha256)?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            manifest,
+            digest: sha256(&bytes),
+        })
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the manifest: it names every file's digest, so it identifies the whole model.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Where the directory is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Path of the graph of a precision, if the model has it.
+    #[must_use]
+    pub fn graph(&self, precision: Precision) -> Option<PathBuf> {
+        let name = match precision {
+            Precision::Fp32 => file::ONNX,
+            Precision::Fp16 => "model.fp16.onnx",
+            Precision::Int8 => "model.int8.onnx",
+        };
+        self.manifest
+            .precisions
+            .contains(&precision)
+            .then(|| self.path.join(name))
+    }
+
+    /// Reads the self-check.
+    pub fn self_check(&self) -> Result<SelfCheck, ModelError> {
+        let entry = &self.manifest.self_check;
+        let path = self.path.join(&entry.file);
+        let bytes = fs::read(&path).map_err(|source| ModelError::Io { path, source })?;
+        SelfCheck::from_bytes(&bytes, entry.tolerance, self.manifest.embedding_size).map_err(
+            |detail| ModelError::SelfCheck {
+                name: entry.file.clone(),
+                detail,
+            },
+        )
+    }
+}
+
+/// The directories in `store` that hold a model or claim to: every one whose name does not start with a dot,
+/// sorted by name.
+pub fn list(store: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let io = |source| ModelError::Io {
+        path: store.to_owned(),
+        source,
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(store).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.path().is_dir() {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_capped(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let io = |source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = fs::metadata(path).map_err(io)?.len();
+    if bytes > MAX_MANIFEST_BYTES {
+        return Err(ModelError::ManifestTooLong {
+            path: path.to_owned(),
+            bytes,
+        });
+    }
+    fs::read(path).map_err(io)
+}
+
+fn check_manifest(path: &Path, manifest: &Manifest) -> Result<(), ModelError> {
+    if manifest.format_version != Manifest::FORMAT_VERSION {
+        return Err(ModelError::FormatVersion {
+            found: manifest.format_version,
+        });
+    }
+    let directory = path.file_name().unwrap_or_default().to_string_lossy();
+    if directory != manifest.name.as_str() {
+        return Err(ModelError::Name {
+            directory: directory.into_owned(),
+            manifest: manifest.name.to_string(),
+        });
+    }
+    if manifest.embedding_size != manifest.spec.embedding_size() {
+        let detail = format!(
+            "a {} has embeddings of {}, not {}",
+            manifest.spec,
+            manifest.spec.embedding_size(),
+            manifest.embedding_size
+        );
+        return Err(ModelError::Contradiction { detail });
+    }
+    let needed = [
+        file::BACKBONE,
+        file::ONNX,
+        manifest.self_check.file.as_str(),
+    ];
+    match needed
+        .into_iter()
+        .find(|name| !manifest.files.contains_key(*name))
+    {
+        Some(name) => Err(ModelError::NotListed {
+            name: name.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_file(directory: &Path, name: &str, bytes: u64, sha256: &str) -> Result<(), ModelError> {
+    let damaged = |what: String| ModelError::Damaged {
+        name: name.to_owned(),
+        what,
+    };
+    let inside = Path::new(name)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    if !inside {
+        return Err(ModelError::Contradiction {
+            detail: format!("the file {name:?} is outside the directory"),
+        });
+    }
+    let path = directory.join(name);
+    let length = match fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged("it is missing".to_owned()));
+        }
+        Err(source) => return Err(ModelError::Io { path, source }),
+    };
+    if length != bytes {
+        return Err(damaged(format!("{length} bytes instead of {bytes}")));
+    }
+    let (found, _) = sha256_file(&path).map_err(|source| ModelError::Io { path, source })?;
+    if found == sha256 {
+        Ok(())
+    } else {
+        Err(damaged(format!(
+            "its SHA-256 is {found} instead of {sha256}"
+        )))
+    }
+}

@@ -1,0 +1,183 @@
+//! `manifest.json`: what a model is, which files it has, where it came from. Unknown fields are errors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::arch::ResNetSpec;
+use crate::preprocess::Preprocess;
+
+/// Longest model name.
+const MAX_NAME: usize = 96;
+
+/// A model's name: the directory's and the API's `model`.
+///
+/// Letters, digits, `.`, `_` and `-`, up to 96, and no dot in front: it can name nothing outside the store.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct ModelName(String);
+
+/// Why a text is no model name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{text:?} cannot be a model's name: use 1 to {MAX_NAME} letters, digits, '.', '_' and '-', and no '.' in front"
+)]
+pub struct NameError {
+    text: String,
+}
+
+impl ModelName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let valid = (1..=MAX_NAME).contains(&text.len())
+            && !text.starts_with('.')
+            && text.bytes().all(allowed);
+        if valid {
+            Ok(Self(text))
+        } else {
+            Err(NameError { text })
+        }
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Arithmetic that a model can be run in.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats: `model.onnx`.
+    Fp32,
+    /// 16-bit floats: `model.fp16.onnx`.
+    Fp16,
+    /// 8-bit integers: `model.int8.onnx`.
+    Int8,
+}
+
+/// Length and digest of a file in the directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Length.
+    pub bytes: u64,
+    /// SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Where the weights came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Address or file name as given; for an untrained model, how it was made.
+    pub uri: String,
+    /// SHA-256 of the source's bytes; none for an untrained model.
+    pub sha256: Option<String>,
+    /// How the source was laid out.
+    pub layout: String,
+}
+
+/// Which file holds the self-check, and how near the answer must be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SelfCheckEntry {
+    /// safetensors file: `images` uint8 `[N, H, W, 3]`, `embedding` float32 `[N, D]`.
+    pub file: String,
+    /// Largest difference allowed, as a share of the embedding's largest magnitude.
+    pub tolerance: f32,
+}
+
+/// A model directory's `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format.
+    pub format_version: u32,
+    /// The model's id: equal to the directory's name.
+    pub name: ModelName,
+    /// The network.
+    pub spec: ResNetSpec,
+    /// Length of the embedding.
+    pub embedding_size: usize,
+    /// From a decoded photograph to the graph's input.
+    pub preprocess: Preprocess,
+    /// Precisions that have a graph in this directory.
+    pub precisions: Vec<Precision>,
+    /// Every other file of the directory, by name.
+    pub files: BTreeMap<String, FileEntry>,
+    /// Where the weights came from.
+    pub source: Source,
+    /// SHA-256 of `ledger.json`; none for an untrained model, which has no source tensors.
+    pub ledger_sha256: Option<String>,
+    /// The check that a server runs before it serves the model.
+    pub self_check: SelfCheckEntry,
+    /// Whether the weights were trained.
+    pub pretrained: bool,
+    /// SPDX identifier of the weights' licence, where it is known.
+    pub license: Option<String>,
+    /// When the directory was made, RFC 3339, UTC.
+    pub created: String,
+}
+
+impl Manifest {
+    /// The format version that this release writes and reads.
+    pub const FORMAT_VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_the_store() {
+        for name in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "a\\b",
+            "a b",
+            "é",
+            "a\0",
+            &"a".repeat(97),
+        ] {
+            assert!(
+                ModelName::try_from(name.to_owned()).is_err(),
+                "{name:?} was accepted"
+            );
+        }
+        for name in ["resnet50", "ResNet-50_v2.1", &"a".repeat(96)] {
+            assert!(
+                ModelName::try_from(name.to_owned()).is_ok(),
+                "{name:?} was refused"
+            );
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! A model directory: a manifest and the files it names, with digests and a check of its own.
+
+mod directory;
+mod manifest;
+mod self_check;
+
+pub use directory::{ModelDirectory, ModelError, list};
+pub use manifest::{FileEntry, Manifest, ModelName, NameError, Precision, SelfCheckEntry, Source};
+pub use self_check::{Disagreement, SelfCheck};
+
+/// The names of a model directory's files.
+pub mod file {
+    /// What the model is and what its files are.
+    pub const MANIFEST: &str = "manifest.json";
+    /// The backbone, torchvision names.
+    pub const BACKBONE: &str = "model.safetensors";
+    /// Projector, predictor and classifier, where the source had them.
+    pub const HEADS: &str = "heads.safetensors";
+    /// The graph that is served, float32.
+    pub const ONNX: &str = "model.onnx";
+    /// Which source tensor became which parameter.
+    pub const LEDGER: &str = "ledger.json";
+    /// Input and expected embedding of the self-check.
+    pub const SELF_CHECK: &str = "self_check.safetensors";
+    /// timm's configuration, where timm has the architecture.
+    pub const TIMM_CONFIG: &str = "config.json";
+}

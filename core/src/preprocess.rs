@@ -1,0 +1,15 @@
+//! Stand-in until preprocessing lands.
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+/// x
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocess {
+    size: usize,
+}
+impl Preprocess {
+    /// x
+    pub fn center_crop(size: usize) -> Self {
+        Self { size }
+    }
+}
