@@ -26,6 +26,11 @@ const MAX_WIDTH: usize = 4;
 /// Added to the variance in every batch norm (upstream's `bn_config`).
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
+/// Subtracted from each channel (RGB, in [0, 1]) of the input: upstream's `MEAN_RGB`.
+pub const INPUT_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+/// What each channel of the input is then divided by: upstream's `STDDEV_RGB`.
+pub const INPUT_STD: [f64; 3] = [0.229, 0.224, 0.225];
+
 /// Pixels of input a cell of the last stage stands for.
 pub const STRIDE: usize = 32;
 

@@ -1,0 +1,102 @@
+//! The weights of a backbone, every parameter of its spec exactly once, and how they were found.
+
+use std::collections::BTreeMap;
+
+use crate::arch::ResNetSpec;
+
+mod file;
+mod fit;
+mod ledger;
+
+pub use file::{FileError, tensors_from_bytes, tensors_to_bytes};
+pub use fit::{FitError, Fitted, SourceArray, SourceTensor};
+pub use ledger::{Filled, Ledger, SetAside};
+
+/// A float32 tensor in C order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Tensor {
+    /// A tensor of `shape` with `values` in C order.
+    ///
+    /// # Panics
+    /// Where the shape has another number of elements.
+    #[must_use]
+    pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            values.len(),
+            "a tensor of shape {shape:?}"
+        );
+        Self { shape, values }
+    }
+
+    /// Lengths of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The values in C order.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// Tensors by name, in the order of their names.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// A backbone's weights: every parameter of the spec, by torchvision name, in torchvision's layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    spec: ResNetSpec,
+    tensors: Tensors,
+}
+
+impl Checkpoint {
+    /// Takes tensors that are exactly the spec's parameters.
+    pub fn new(spec: ResNetSpec, tensors: Tensors) -> Result<Self, FitError> {
+        let mut surplus = tensors
+            .clone()
+            .into_keys()
+            .collect::<std::collections::BTreeSet<_>>();
+        for param in spec.params() {
+            let tensor = tensors
+                .get(&param.name)
+                .ok_or_else(|| FitError::missing(spec, vec![param.name.clone()]))?;
+            fit::check_shape(&param.name, &param, tensor.shape())?;
+            surplus.remove(&param.name);
+        }
+        match surplus.pop_first() {
+            Some(key) => Err(FitError::Surplus { key, spec }),
+            None => Ok(Self { spec, tensors }),
+        }
+    }
+
+    /// The network.
+    #[must_use]
+    pub const fn spec(&self) -> ResNetSpec {
+        self.spec
+    }
+
+    /// Every parameter by name.
+    #[must_use]
+    pub const fn tensors(&self) -> &Tensors {
+        &self.tensors
+    }
+
+    /// A parameter of the spec.
+    ///
+    /// # Panics
+    /// Where the spec has no parameter of that name: a checkpoint holds them all.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &Tensor {
+        self.tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("a {} has no parameter {name}", self.spec))
+    }
+}
