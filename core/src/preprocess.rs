@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    size: usize,
+    size: u32,
 }
 impl Preprocess {
     /// x
-    pub fn center_crop(size: usize) -> Self {
+    pub fn center_crop(size: u32) -> Self {
         Self { size }
     }
 }

@@ -257,7 +257,7 @@ impl Pass<'_> {
                         &input[y * width..][..width],
                     );
                     taps(width, window, dx, |column, x| {
-                        sums[column] += f64::from(weight) * pixels[x]
+                        sums[column] += f64::from(weight) * pixels[x];
                     });
                 });
             }

@@ -1,0 +1,48 @@
+//! Writes a checkpoint as an ONNX file: input `images` uint8 `[N, H, W, 3]` RGB, outputs `embedding` `[N, D]` and
+//! `c5` `[N, C, h, w]`, every length but the channels free. Scaling, normalisation, layout and SAME padding are in
+//! the graph; batch norms are folded where a convolution comes before them.
+
+mod fold;
+mod graph;
+mod proto;
+
+use detcon_core::checkpoint::Checkpoint;
+use prost::Message;
+
+/// Operator set of the graph: everything in it is older, so any engine of the last years reads it.
+const OPSET: i64 = 17;
+/// Version of the file format that goes with that operator set.
+const IR_VERSION: i64 = 8;
+/// Protobuf's limit for one message.
+const MAX_BYTES: usize = (1 << 31) - 1;
+
+/// Why a checkpoint cannot be written as one ONNX file.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The file would be longer than protobuf allows.
+    #[error(
+        "the graph would take {bytes} bytes and an ONNX file holds at most {MAX_BYTES}: take a smaller width"
+    )]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+/// The ONNX file of a checkpoint, the same bytes for the same weights.
+pub fn to_onnx(checkpoint: &Checkpoint) -> Result<Vec<u8>, OnnxError> {
+    let model = proto::ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: env!("CARGO_PKG_NAME").to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: Some(graph::build(checkpoint)),
+        opset_import: vec![proto::OperatorSetIdProto {
+            domain: String::new(),
+            version: OPSET,
+        }],
+    };
+    match model.encoded_len() {
+        bytes if bytes > MAX_BYTES => Err(OnnxError::TooLarge { bytes }),
+        _ => Ok(model.encode_to_vec()),
+    }
+}
