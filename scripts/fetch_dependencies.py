@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Fetches what cargo cannot into .deps/: pinned, and checked against SHA-256 digests.
+
+  fetch_dependencies.py onnxruntime   .deps/onnxruntime/libonnxruntime.so, the library that the server loads
+  fetch_dependencies.py numpy         .deps/python/numpy, with which the tests make checkpoints
+
+What is there already, from the same pins, is left alone. A folder appears whole or not at all.
+"""
+import hashlib
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent
+DEPS = SCRIPTS.parent / ".deps"
+WHEEL_PLATFORMS = {
+    ("Linux", "x86_64"): "manylinux_2_28_x86_64",
+    ("Linux", "aarch64"): "manylinux_2_28_aarch64",
+    ("Darwin", "arm64"): "macosx_14_0_arm64",
+}
+
+
+def pip(*arguments):
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    if subprocess.run(command).returncode != 0:
+        sys.exit(f"fetch_dependencies: pip failed: {' '.join(command[1:])}")
+
+
+def onnxruntime(pins, folder, scratch):
+    machine = (platform.system(), platform.machine())
+    if machine not in WHEEL_PLATFORMS:
+        sys.exit(f"fetch_dependencies: no ONNX Runtime is pinned for {machine[0]} {machine[1]}: "
+                 "put libonnxruntime there yourself and name it with DETCON_ONNXRUNTIME")
+    pip("download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.11",
+        f"--platform={WHEEL_PLATFORMS[machine]}", "--require-hashes", f"--requirement={pins}", f"--dest={scratch}")
+    (wheel,) = scratch.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (library,) = [name for name in archive.namelist()
+                      if name.startswith("onnxruntime/capi/libonnxruntime.")]
+        for member, name in [(library, "libonnxruntime.so"), ("onnxruntime/LICENSE", "LICENSE"),
+                             ("onnxruntime/ThirdPartyNotices.txt", "ThirdPartyNotices.txt")]:
+            (folder / name).write_bytes(archive.read(member))
+
+
+def numpy(pins, folder, scratch):
+    pip("install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
+        f"--requirement={pins}", f"--target={folder}")
+
+
+TARGETS = {"onnxruntime": (onnxruntime, "onnxruntime"), "numpy": (numpy, "python")}
+
+
+def fetch(name):
+    function, place = TARGETS[name]
+    pins = SCRIPTS / f"{name}.txt"
+    folder = DEPS / place
+    stamp = f"{hashlib.sha256(pins.read_bytes()).hexdigest()} {sys.version_info[0]}.{sys.version_info[1]}\n"
+    if (folder / ".pins").is_file() and (folder / ".pins").read_text() == stamp:
+        return
+    print(f"fetching {name} into {os.path.relpath(folder)}", flush=True)
+    DEPS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=DEPS) as scratch:
+        scratch = pathlib.Path(scratch)
+        staged = scratch / "staged"
+        staged.mkdir()
+        function(pins, staged, scratch)
+        (staged / ".pins").write_text(stamp)
+        shutil.rmtree(folder, ignore_errors=True)
+        staged.rename(folder)
+
+
+if __name__ == "__main__":
+    if not sys.argv[1:] or any(name not in TARGETS for name in sys.argv[1:]):
+        sys.exit(__doc__)
+    for name in sys.argv[1:]:
+        fetch(name)
