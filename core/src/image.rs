@@ -1,26 +1,84 @@
-//! Stand-in until decoding lands.
-#[derive(Clone, Debug)]
-/// x
-pub struct RgbImage {
-    width: u32,
-    height: u32,
-    pixels: Vec<u8>,
+//! Encoded photographs in, RGB pixels out.
+//!
+//! [`decode`] is for what a client posts (the EXIF orientation is applied), [`decode_stored`] for data sets (pixels as
+//! the file stores them, as upstream reads them). Both know a file by its first bytes, never by a name.
+//!
+//! Every format ends in the same 8-bit RGB, by the rules of TensorFlow's `decode_image(channels=3)`, which upstream's
+//! input pipeline calls, and of Pillow's `convert("RGB")` where TensorFlow does not read the format:
+//! - alpha is dropped, not composited: the colour under a transparent pixel is the colour that the file stores;
+//! - 16-bit samples keep their high byte;
+//! - grey is repeated, palettes are expanded, CMYK is read in Adobe's inverted convention and becomes `(1-C)(1-K)`;
+//! - of an animation, the first frame; ICC profiles are ignored.
+//!
+//! It refuses what it does not know, what exceeds [`ImageLimits`] (decided from the header, before pixel memory
+//! exists), and files that end early: a half-grey picture would be an embedding of something that nobody sent.
+
+mod error;
+mod format;
+mod jpeg;
+mod orientation;
+mod plain;
+mod png;
+mod rgb;
+mod tiff;
+mod webp;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use self::orientation::Orientation;
+
+pub use self::error::{ImageError, ImageLimits};
+pub use self::format::Format;
+pub use self::rgb::RgbImage;
+
+/// Stored pixels, and how the file says to turn them for display.
+struct Decoded {
+    image: RgbImage,
+    orientation: Orientation,
 }
-/// x
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct ImageError;
-/// x
-#[derive(Clone, Debug)]
-pub struct ImageLimits {
-    /// x
-    pub bytes: usize,
-    /// x
-    pub pixels: u64,
-    /// x
-    pub side: u32,
+
+/// Decodes an image as a viewer would show it: the EXIF orientation is applied.
+pub fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, ImageError> {
+    let Decoded { image, orientation } = decode_with_orientation(bytes, limits)?;
+    Ok(orientation::apply(orientation, image))
 }
-/// x
-pub fn decode(_: &[u8], _: &ImageLimits) -> Result<RgbImage, ImageError> {
-    Err(ImageError)
+
+/// Decodes an image as the file stores it: any EXIF orientation is ignored, as upstream does with its data sets.
+pub fn decode_stored(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, ImageError> {
+    decode_with_orientation(bytes, limits).map(|decoded| decoded.image)
+}
+
+fn decode_with_orientation(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, ImageError> {
+    if bytes.is_empty() {
+        return Err(ImageError::Empty);
+    }
+    if bytes.len() > limits.bytes {
+        return Err(ImageError::TooManyBytes {
+            bytes: bytes.len(),
+            limit: limits.bytes,
+        });
+    }
+    let format = Format::of(bytes).ok_or(ImageError::UnknownFormat)?;
+    // The decoders are other people's code on hostile bytes. A panic in one of them is this one image's failure.
+    catch_unwind(AssertUnwindSafe(|| decode_format(format, bytes, limits))).unwrap_or_else(|_| {
+        Err(ImageError::Corrupt {
+            format,
+            detail: "the decoder gave up on it".to_owned(),
+        })
+    })
+}
+
+fn decode_format(
+    format: Format,
+    bytes: &[u8],
+    limits: &ImageLimits,
+) -> Result<Decoded, ImageError> {
+    match format {
+        Format::Jpeg => jpeg::decode(bytes, limits),
+        Format::Png => png::decode(bytes, limits),
+        Format::WebP => webp::decode(bytes, limits),
+        Format::Gif => plain::decode_gif(bytes, limits),
+        Format::Bmp => plain::decode_bmp(bytes, limits),
+        Format::Tiff => tiff::decode(bytes, limits),
+    }
 }
