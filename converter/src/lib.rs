@@ -2,9 +2,17 @@
 //! and writing safetensors and ONNX.
 
 pub mod demo;
+pub mod ensure;
+pub mod haiku;
+pub mod import;
+pub mod inspect;
+pub mod location;
 mod model_writer;
+pub mod npy;
 pub mod onnx;
+pub mod pickle;
 mod self_check;
+pub mod source;
 pub mod timm;
 
 pub use model_writer::{Model, ModelWriter, WriteError};

@@ -12,7 +12,7 @@ use detcon_core::files::{Existing, StageError, StagedDirectory};
 use detcon_core::model::{
     FileEntry, Manifest, ModelName, NameError, Precision, SelfCheckEntry, Source, file,
 };
-use detcon_core::preprocess::Preprocess;
+use detcon_core::preprocess::{Preprocess, PreprocessError};
 
 use crate::onnx::{OnnxError, to_onnx};
 use crate::self_check::{self, SelfCheckError};
@@ -39,6 +39,9 @@ pub enum WriteError {
     /// The network gives nothing to check it by.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
+    /// The images that upstream evaluates on cannot be made.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
     /// A file could not be written.
     #[error("{name} could not be written: {source}")]
     Io {
@@ -126,7 +129,7 @@ impl ModelWriter {
             file: file::SELF_CHECK.to_owned(),
             tolerance: check.tolerance,
         };
-        let manifest = self.manifest(model, spec, ledger_sha256, self_check);
+        let manifest = self.manifest(model, spec, ledger_sha256, self_check)?;
         self.file(file::MANIFEST, &json(file::MANIFEST, &manifest)?)?;
         Ok(self.staged.commit()?)
     }
@@ -137,13 +140,13 @@ impl ModelWriter {
         spec: ResNetSpec,
         ledger_sha256: Option<String>,
         self_check: SelfCheckEntry,
-    ) -> Manifest {
-        Manifest {
+    ) -> Result<Manifest, PreprocessError> {
+        Ok(Manifest {
             format_version: Manifest::FORMAT_VERSION,
             name: self.name.clone(),
             spec,
             embedding_size: spec.embedding_size(),
-            preprocess: Preprocess::center_crop(EVALUATION_SIZE),
+            preprocess: Preprocess::center_crop(EVALUATION_SIZE)?,
             precisions: vec![Precision::Fp32],
             files: self.files.clone(),
             source: model.source.clone(),
@@ -152,7 +155,7 @@ impl ModelWriter {
             pretrained: model.ledger.is_some(),
             license: model.license.clone(),
             created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        }
+        })
     }
 
     /// Writes a file and gives its digest.

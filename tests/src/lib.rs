@@ -1,1 +1,5 @@
-//! Placeholder replaced in the next commit.
+//! What the end-to-end tests and the benchmark share: golden data, the models made from it, and a running server.
+
+pub mod golden;
+pub mod models;
+pub mod service;

@@ -1,0 +1,50 @@
+# The commands of the README. `make help` lists them.
+
+MODELS ?= models
+LISTEN ?= 127.0.0.1:8080
+DEFAULT_CHECKPOINT ?= https://storage.googleapis.com/dm-detcon/resnet50_detcon_b_imagenet_1k.npy
+PYTHON ?= python3
+CARGO ?= cargo
+
+CARGO_DENY_VERSION := 0.20.2
+TOOLS := .tools
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check bench openapi fuzz clean
+
+help: ## lists these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS)) on $(LISTEN)
+	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
+	target/release/detcon-convert ensure $(MODELS)/resnet50 --from $(DEFAULT_CHECKPOINT) --arch resnet50
+	target/release/detcon-server --models $(MODELS) --listen $(LISTEN) --default-model resnet50
+
+test: .deps/onnxruntime .deps/python ## runs every test of the workspace
+	$(CARGO) test --locked --workspace
+
+check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+	$(CARGO) test --locked --package detcon-server --lib openapi
+
+bench: .deps/onnxruntime ## measures preprocessing and serving; results also in target/bench/*.json
+	$(CARGO) bench --locked --package detcon-core --bench preprocess
+	$(CARGO) bench --locked --package detcon-tests --bench serving
+
+openapi: ## writes openapi/ anew from the routes and the manifest's type
+	$(CARGO) run --locked --package detcon-server -- openapi > openapi/openapi.json
+
+clean: ## removes what was built and fetched, but no models
+	rm -rf target .deps $(TOOLS)
+
+.PHONY: .deps/onnxruntime .deps/python
+.deps/onnxruntime:
+	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
+.deps/python:
+	@$(PYTHON) scripts/fetch_dependencies.py numpy
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)

@@ -1,0 +1,142 @@
+//! A published checkpoint in, a model directory out.
+
+use std::fmt;
+use std::path::Path;
+
+use detcon_core::arch::ResNetSpec;
+use detcon_core::checkpoint::{
+    Checkpoint, FitError, Fitted, SetAside, SourceArray, SourceTensor,
+};
+use detcon_core::digest::sha256;
+use detcon_core::files::Existing;
+use detcon_core::model::Source;
+use detcon_core::names::{HaikuNames, NamesError, infer_spec};
+
+use crate::location::{FetchError, Location};
+use crate::model_writer::{Model, ModelWriter, WriteError};
+use crate::haiku::{HaikuError, HaikuTree, Network};
+use crate::pickle::{Array, Limits};
+use crate::source::{self, SourceError};
+
+/// How to import.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// Whether a directory that is there may be replaced.
+    pub existing: Existing,
+    /// SPDX identifier of the weights' licence, where it is known.
+    pub license: Option<String>,
+    /// Which network to take where the source has two.
+    pub network: Network,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self { existing: Existing::Keep, license: None, network: Network::default() }
+    }
+}
+
+/// Why a checkpoint was not imported. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It could not be read.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It holds no value that could be a checkpoint.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It is no checkpoint of a known layout.
+    #[error(transparent)]
+    Haiku(#[from] HaikuError),
+    /// Its names are no network's.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    /// Its tensors do not fill the network.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// The model directory could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What was imported.
+#[derive(Debug)]
+pub struct Imported {
+    /// The network.
+    pub spec: ResNetSpec,
+    /// How the source was laid out.
+    pub layout: String,
+    /// Parameters of the backbone.
+    pub backbone: usize,
+    /// Tensors of projector, predictor and classifier.
+    pub heads: usize,
+    /// Source tensors that were not used.
+    pub set_aside: usize,
+}
+
+impl fmt::Display for Imported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spec, layout, backbone, heads, set_aside } = self;
+        write!(
+            f,
+            "{spec} from the {layout} layout, {backbone} backbone and {heads} head tensors, {set_aside} set aside"
+        )
+    }
+}
+
+/// Reads the checkpoint at `source` and makes a model directory of it at `place`.
+pub fn import(
+    source: &Location,
+    place: &Path,
+    options: &ImportOptions,
+) -> Result<Imported, ImportError> {
+    let writer = ModelWriter::new(place, options.existing)?;
+    let bytes = source.read(writer.scratch())?;
+    let value = source::read(&bytes, &Limits::default())?;
+    let mut tree = HaikuTree::read(&value, options.network)?;
+    if tree.devices().is_some() {
+        tree = tree.first_device()?;
+    }
+    let layout = tree.layout.to_string();
+    let Fitted { checkpoint, heads, ledger } = fit(tree)?;
+    let imported = Imported {
+        spec: checkpoint.spec(),
+        layout: layout.clone(),
+        backbone: ledger.backbone.len(),
+        heads: ledger.heads.len(),
+        set_aside: ledger.set_aside.len(),
+    };
+    let source = Source { uri: source.to_string(), sha256: Some(sha256(&bytes)), layout };
+    let license = options.license.clone();
+    writer.finish(&Model { checkpoint, heads, ledger: Some(ledger), source, license })?;
+    Ok(imported)
+}
+
+/// Maps every entry by its name and fits the network that the names and the stem's shape tell.
+fn fit(tree: HaikuTree<'_>) -> Result<Fitted, ImportError> {
+    let spec = infer_spec(tree.entries.iter().map(|entry| {
+        (entry.module.as_str(), entry.name.as_str(), entry.array.shape())
+    }))?;
+    let names = HaikuNames::new(spec);
+    let mut source = Vec::with_capacity(tree.entries.len());
+    for entry in tree.entries {
+        let destination = names.destination(&entry.module, &entry.name)?;
+        source.push(SourceTensor { key: entry.key(), destination, array: entry.array });
+    }
+    let mut fitted = Checkpoint::fit(spec, source)?;
+    let unread = tree.set_aside.into_iter();
+    fitted
+        .ledger
+        .set_aside
+        .extend(unread.map(|it| SetAside { source: it.key, reason: it.reason.to_string() }));
+    Ok(fitted)
+}
+
+impl SourceArray for Array<'_> {
+    fn shape(&self) -> &[usize] {
+        self.shape()
+    }
+
+    fn to_f32(&self) -> Result<Vec<f32>, String> {
+        self.to_f32().map_err(|error| error.to_string())
+    }
+}
