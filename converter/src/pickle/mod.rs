@@ -1,0 +1,83 @@
+//! An unpickler that executes nothing.
+//!
+//! A pickle is a program for a stack machine that may import and call whatever Python can. This one knows a
+//! short list of constructors of plain data ([`Constructor`]); naming anything else is an error that tells the
+//! name and the place. It reads protocols 0 to 5, borrows array data from the input, and meets every count and
+//! length with a cap ([`Limits`]) before it allocates.
+//!
+//! Refused: any global that is not listed, calls of anything else, extension codes, persistent ids, buffers
+//! outside the file, cycles, duplicate keys, bytes after the end, and integers beyond 64 bits.
+
+mod allow;
+mod arena;
+mod array;
+mod construct;
+mod error;
+mod escape;
+mod limits;
+mod machine;
+mod numpy;
+mod op;
+mod seal;
+mod shared;
+mod value;
+
+pub use allow::Constructor;
+pub use array::{Array, ArrayError, AxisOrder, ByteOrder, DType, Encoding};
+pub use error::{Kind, Limit, PickleError};
+pub use limits::Limits;
+pub use machine::GlobalUse;
+pub use shared::{Data, Text};
+pub use value::{ClassName, Value};
+
+pub(crate) use error::readable;
+use machine::{Machine, Policy};
+use op::Reader;
+
+/// Reads a pickle that fills `bytes`.
+pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, PickleError> {
+    parse_from(bytes, 0, limits)
+}
+
+/// Reads a pickle that starts at `start` in `bytes` and fills the rest. Errors count from the start of `bytes`.
+pub fn parse_from<'a>(
+    bytes: &'a [u8],
+    start: usize,
+    limits: &Limits,
+) -> Result<Value<'a>, PickleError> {
+    let mut reader = Reader::new(bytes, start, limits);
+    let mut machine = Machine::new(limits, Policy::Build);
+    let root = machine.run(&mut reader)?;
+    match reader.remaining() {
+        0 => seal::seal(&machine.arena, root, limits),
+        count => Err(PickleError::Trailing {
+            offset: reader.position(),
+            count,
+        }),
+    }
+}
+
+/// Every global that a pickle names, and how far the reading came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Globals<'a> {
+    /// The globals in the file's order, one for each place that names one.
+    pub uses: Vec<GlobalUse<'a>>,
+    /// Why the reading stopped before the pickle's end, if it did. Globals after that point are not listed.
+    pub stopped: Option<PickleError>,
+}
+
+/// Lists the globals of a pickle that starts at `start` in `bytes`, without building anything: also of files
+/// that [`parse`] refuses.
+#[must_use]
+pub fn globals<'a>(bytes: &'a [u8], start: usize, limits: &Limits) -> Globals<'a> {
+    let mut reader = Reader::new(bytes, start, limits);
+    let mut machine = Machine::new(limits, Policy::List(Vec::new()));
+    let stopped = machine.run(&mut reader).err();
+    match machine.policy {
+        Policy::List(uses) => Globals { uses, stopped },
+        Policy::Build => Globals {
+            uses: Vec::new(),
+            stopped,
+        },
+    }
+}
