@@ -40,10 +40,16 @@ pub enum EnsureError {
 /// there, so that the next call tries `source` again. A damaged model is replaced.
 pub fn ensure(place: &Path, source: &Location, spec: ResNetSpec) -> Result<Ensured, EnsureError> {
     let present = ModelDirectory::open(place).ok();
-    if present.as_ref().is_some_and(|model| model.manifest().pretrained) {
+    if present
+        .as_ref()
+        .is_some_and(|model| model.manifest().pretrained)
+    {
         return Ok(Ensured::Present);
     }
-    let options = ImportOptions { existing: Existing::Replace, ..ImportOptions::default() };
+    let options = ImportOptions {
+        existing: Existing::Replace,
+        ..ImportOptions::default()
+    };
     match import(source, place, &options) {
         Ok(_) => Ok(Ensured::Imported),
         Err(ImportError::Fetch(reason)) => {

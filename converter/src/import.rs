@@ -4,17 +4,15 @@ use std::fmt;
 use std::path::Path;
 
 use detcon_core::arch::ResNetSpec;
-use detcon_core::checkpoint::{
-    Checkpoint, FitError, Fitted, SetAside, SourceArray, SourceTensor,
-};
+use detcon_core::checkpoint::{Checkpoint, FitError, Fitted, SetAside, SourceArray, SourceTensor};
 use detcon_core::digest::sha256;
 use detcon_core::files::Existing;
 use detcon_core::model::Source;
 use detcon_core::names::{HaikuNames, NamesError, infer_spec};
 
+use crate::haiku::{HaikuError, HaikuTree, Network};
 use crate::location::{FetchError, Location};
 use crate::model_writer::{Model, ModelWriter, WriteError};
-use crate::haiku::{HaikuError, HaikuTree, Network};
 use crate::pickle::{Array, Limits};
 use crate::source::{self, SourceError};
 
@@ -31,7 +29,11 @@ pub struct ImportOptions {
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { existing: Existing::Keep, license: None, network: Network::default() }
+        Self {
+            existing: Existing::Keep,
+            license: None,
+            network: Network::default(),
+        }
     }
 }
 
@@ -75,7 +77,13 @@ pub struct Imported {
 
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { spec, layout, backbone, heads, set_aside } = self;
+        let Self {
+            spec,
+            layout,
+            backbone,
+            heads,
+            set_aside,
+        } = self;
         write!(
             f,
             "{spec} from the {layout} layout, {backbone} backbone and {heads} head tensors, {set_aside} set aside"
@@ -97,7 +105,11 @@ pub fn import(
         tree = tree.first_device()?;
     }
     let layout = tree.layout.to_string();
-    let Fitted { checkpoint, heads, ledger } = fit(tree)?;
+    let Fitted {
+        checkpoint,
+        heads,
+        ledger,
+    } = fit(tree)?;
     let imported = Imported {
         spec: checkpoint.spec(),
         layout: layout.clone(),
@@ -105,29 +117,47 @@ pub fn import(
         heads: ledger.heads.len(),
         set_aside: ledger.set_aside.len(),
     };
-    let source = Source { uri: source.to_string(), sha256: Some(sha256(&bytes)), layout };
+    let source = Source {
+        uri: source.to_string(),
+        sha256: Some(sha256(&bytes)),
+        layout,
+    };
     let license = options.license.clone();
-    writer.finish(&Model { checkpoint, heads, ledger: Some(ledger), source, license })?;
+    writer.finish(&Model {
+        checkpoint,
+        heads,
+        ledger: Some(ledger),
+        source,
+        license,
+    })?;
     Ok(imported)
 }
 
 /// Maps every entry by its name and fits the network that the names and the stem's shape tell.
 fn fit(tree: HaikuTree<'_>) -> Result<Fitted, ImportError> {
     let spec = infer_spec(tree.entries.iter().map(|entry| {
-        (entry.module.as_str(), entry.name.as_str(), entry.array.shape())
+        (
+            entry.module.as_str(),
+            entry.name.as_str(),
+            entry.array.shape(),
+        )
     }))?;
     let names = HaikuNames::new(spec);
     let mut source = Vec::with_capacity(tree.entries.len());
     for entry in tree.entries {
         let destination = names.destination(&entry.module, &entry.name)?;
-        source.push(SourceTensor { key: entry.key(), destination, array: entry.array });
+        source.push(SourceTensor {
+            key: entry.key(),
+            destination,
+            array: entry.array,
+        });
     }
     let mut fitted = Checkpoint::fit(spec, source)?;
     let unread = tree.set_aside.into_iter();
-    fitted
-        .ledger
-        .set_aside
-        .extend(unread.map(|it| SetAside { source: it.key, reason: it.reason.to_string() }));
+    fitted.ledger.set_aside.extend(unread.map(|it| SetAside {
+        source: it.key,
+        reason: it.reason.to_string(),
+    }));
     Ok(fitted)
 }
 

@@ -59,8 +59,10 @@ pub struct TensorSummary {
 
 /// Looks into the checkpoint at `source`.
 pub fn inspect(source: &Location) -> Result<Report, FetchError> {
-    let scratch = tempfile::tempdir()
-        .map_err(|source| FetchError::Io { path: std::env::temp_dir(), source })?;
+    let scratch = tempfile::tempdir().map_err(|source| FetchError::Io {
+        path: std::env::temp_dir(),
+        source,
+    })?;
     Ok(report(&source.read(scratch.path())?))
 }
 
@@ -108,7 +110,12 @@ fn globals(bytes: &[u8]) -> Vec<GlobalCount> {
     for global in found.uses {
         let name = format!("{}.{}", global.module, global.name);
         let (allowed, offset) = (global.allowed, global.offset);
-        let first = || GlobalCount { name: name.clone(), allowed, offset, count: 0 };
+        let first = || GlobalCount {
+            name: name.clone(),
+            allowed,
+            offset,
+            count: 0,
+        };
         counts.entry(name.clone()).or_insert_with(first).count += 1;
     }
     counts.into_values().collect()
@@ -116,15 +123,32 @@ fn globals(bytes: &[u8]) -> Vec<GlobalCount> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "file      {}, {} bytes, SHA-256 {}", self.kind, self.bytes, self.sha256)?;
-        for (label, value) in [("layout", &self.layout), ("network", &self.network), ("problem", &self.problem)] {
+        writeln!(
+            f,
+            "file      {}, {} bytes, SHA-256 {}",
+            self.kind, self.bytes, self.sha256
+        )?;
+        for (label, value) in [
+            ("layout", &self.layout),
+            ("network", &self.network),
+            ("problem", &self.problem),
+        ] {
             if let Some(value) = value {
                 writeln!(f, "{label:9} {value}")?;
             }
         }
-        for GlobalCount { name, allowed, offset, count } in &self.globals {
+        for GlobalCount {
+            name,
+            allowed,
+            offset,
+            count,
+        } in &self.globals
+        {
             let verdict = if *allowed { "allowed" } else { "REFUSED" };
-            writeln!(f, "global    {verdict} {name}, {count} times, first at byte {offset}")?;
+            writeln!(
+                f,
+                "global    {verdict} {name}, {count} times, first at byte {offset}"
+            )?;
         }
         for TensorSummary { key, dtype, shape } in &self.tensors {
             writeln!(f, "tensor    {key} {dtype} {shape:?}")?;

@@ -39,7 +39,9 @@ pub enum LocationError {
         source: ureq::http::uri::InvalidUri,
     },
     /// A scheme that is not read from, or not safely.
-    #[error("{text} is neither https:// nor gs:// (http:// is for this machine's own addresses only)")]
+    #[error(
+        "{text} is neither https:// nor gs:// (http:// is for this machine's own addresses only)"
+    )]
     Scheme {
         /// As given.
         text: String,
@@ -94,13 +96,16 @@ impl FromStr for Location {
             "gs" => format!("{GCS}{rest}"),
             _ => text.to_owned(),
         };
-        let uri: Uri =
-            address.parse().map_err(|source| LocationError::Invalid { text: text.to_owned(), source })?;
+        let uri: Uri = address.parse().map_err(|source| LocationError::Invalid {
+            text: text.to_owned(),
+            source,
+        })?;
         match (uri.scheme_str(), uri.host()) {
-            (Some("https"), Some(_)) | (Some("http"), Some("127.0.0.1" | "localhost" | "[::1]")) => {
-                Ok(Self::Address(uri))
-            }
-            _ => Err(LocationError::Scheme { text: text.to_owned() }),
+            (Some("https"), Some(_))
+            | (Some("http"), Some("127.0.0.1" | "localhost" | "[::1]")) => Ok(Self::Address(uri)),
+            _ => Err(LocationError::Scheme {
+                text: text.to_owned(),
+            }),
         }
     }
 }
@@ -108,7 +113,9 @@ impl FromStr for Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => f.write_str(&path.file_name().unwrap_or_default().to_string_lossy()),
+            Self::File(path) => {
+                f.write_str(&path.file_name().unwrap_or_default().to_string_lossy())
+            }
             Self::Address(uri) => uri.fmt(f),
         }
     }
@@ -124,7 +131,8 @@ impl Location {
                 let file = scratch.join("source");
                 fetch(uri, &file)?;
                 let bytes = read_file(&file)?;
-                std::fs::remove_file(&file).map_err(|source| FetchError::Io { path: file, source })?;
+                std::fs::remove_file(&file)
+                    .map_err(|source| FetchError::Io { path: file, source })?;
                 Ok(bytes)
             }
         }
@@ -132,7 +140,10 @@ impl Location {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
-    std::fs::read(path).map_err(|source| FetchError::Io { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| FetchError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Streams `uri` to `file`, which exists whole afterwards or not at all.
@@ -143,17 +154,27 @@ fn fetch(uri: &Uri, file: &Path) -> Result<(), FetchError> {
         .https_only(uri.scheme_str() == Some("https"))
         .build()
         .into();
-    let unreachable = |source| FetchError::Unreachable { uri: uri.clone(), source: Box::new(source) };
+    let unreachable = |source| FetchError::Unreachable {
+        uri: uri.clone(),
+        source: Box::new(source),
+    };
     let mut answer = agent.get(uri.clone()).call().map_err(unreachable)?;
     let length = answer.body().content_length();
     let bar = progress_bar(length);
-    let io = |source| FetchError::Io { path: file.to_owned(), source };
+    let io = |source| FetchError::Io {
+        path: file.to_owned(),
+        source,
+    };
     let mut output = File::create(file).map_err(io)?;
     let mut body = answer.body_mut().as_reader();
     let mut chunk = vec![0; 1 << 18];
     let mut read = 0;
     loop {
-        let interrupted = |source| FetchError::Interrupted { uri: uri.clone(), read, source };
+        let interrupted = |source| FetchError::Interrupted {
+            uri: uri.clone(),
+            read,
+            source,
+        };
         let count = body.read(&mut chunk).map_err(interrupted)?;
         if count == 0 {
             break;
@@ -167,7 +188,11 @@ fn fetch(uri: &Uri, file: &Path) -> Result<(), FetchError> {
     }
     if length.is_some_and(|length| length != read) {
         let source = io::ErrorKind::UnexpectedEof.into();
-        return Err(FetchError::Interrupted { uri: uri.clone(), read, source });
+        return Err(FetchError::Interrupted {
+            uri: uri.clone(),
+            read,
+            source,
+        });
     }
     bar.finish_and_clear();
     Ok(())
@@ -179,7 +204,10 @@ fn progress_bar(length: Option<u64>) -> ProgressBar {
             ProgressBar::new(length),
             "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         ),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {bytes}, {bytes_per_sec}",
+        ),
     };
     bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
 }
@@ -193,13 +221,21 @@ mod tests {
         let file: Location = "dir/r50.npy".parse().unwrap();
         assert_eq!(file, Location::File("dir/r50.npy".into()));
         let bucket: Location = "gs://dm-detcon/r50.npy".parse().unwrap();
-        assert_eq!(bucket.to_string(), "https://storage.googleapis.com/dm-detcon/r50.npy");
+        assert_eq!(
+            bucket.to_string(),
+            "https://storage.googleapis.com/dm-detcon/r50.npy"
+        );
         assert!("http://127.0.0.1:80/r50.npy".parse::<Location>().is_ok());
     }
 
     #[test]
     fn addresses_that_are_not_safe_are_refused() {
-        for text in ["http://example.com/r50.npy", "ftp://example.com/r50.npy", "file:///etc/passwd", "https://"] {
+        for text in [
+            "http://example.com/r50.npy",
+            "ftp://example.com/r50.npy",
+            "file:///etc/passwd",
+            "https://",
+        ] {
             assert!(text.parse::<Location>().is_err(), "{text} was accepted");
         }
     }

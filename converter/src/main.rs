@@ -112,7 +112,11 @@ struct Output {
 
 impl Output {
     const fn existing(&self) -> Existing {
-        if self.force { Existing::Replace } else { Existing::Keep }
+        if self.force {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        }
     }
 }
 
@@ -160,7 +164,12 @@ fn run_inspect(arguments: &Inspect) -> anyhow::Result<()> {
 
 fn run_demo(arguments: &Demo) -> anyhow::Result<()> {
     let place = &arguments.output.model_dir;
-    demo(place, arguments.output.existing(), arguments.arch, arguments.seed)?;
+    demo(
+        place,
+        arguments.output.existing(),
+        arguments.arch,
+        arguments.seed,
+    )?;
     println!("{}: an untrained {}", place.display(), arguments.arch);
     Ok(())
 }

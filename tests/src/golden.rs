@@ -14,24 +14,38 @@ use safetensors::tensor::Dtype;
 /// The folder of golden data.
 #[must_use]
 pub fn directory() -> PathBuf {
-    std::env::var_os("DETCON_GOLDEN_DIR").map_or_else(|| workspace().join("tests/golden"), PathBuf::from)
+    std::env::var_os("DETCON_GOLDEN_DIR")
+        .map_or_else(|| workspace().join("tests/golden"), PathBuf::from)
 }
 
 /// The root of the workspace.
 #[must_use]
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is in the workspace")
+        .to_owned()
 }
 
 /// The files of a golden folder with one of the endings, sorted by name.
 #[must_use]
 pub fn files(folder: &str, endings: &[&str]) -> Vec<PathBuf> {
     let folder = directory().join(folder);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a folder's entry").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|ending| endings.iter().any(|e| ending == *e)));
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("a folder's entry").path())
+        .collect();
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|ending| endings.iter().any(|e| ending == *e))
+    });
     paths.sort();
-    assert!(!paths.is_empty(), "{} holds no {endings:?}", folder.display());
+    assert!(
+        !paths.is_empty(),
+        "{} holds no {endings:?}",
+        folder.display()
+    );
     paths
 }
 
@@ -59,13 +73,22 @@ impl Tensors {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let (_, header) = SafeTensors::read_metadata(&bytes).expect("a golden file is well-formed");
         let metadata = header.metadata().clone().unwrap_or_default();
-        Self { path: path.to_owned(), bytes, metadata }
+        Self {
+            path: path.to_owned(),
+            bytes,
+            metadata,
+        }
     }
 
     /// Names of all tensors, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.parsed().names().into_iter().map(str::to_owned).collect();
+        let mut names: Vec<_> = self
+            .parsed()
+            .names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         names.sort();
         names
     }
@@ -73,7 +96,9 @@ impl Tensors {
     /// An entry of the metadata.
     #[must_use]
     pub fn metadata(&self, key: &str) -> &str {
-        self.metadata.get(key).unwrap_or_else(|| panic!("{} says no {key}", self.path.display()))
+        self.metadata
+            .get(key)
+            .unwrap_or_else(|| panic!("{} says no {key}", self.path.display()))
     }
 
     /// A float32 tensor, if the file has it.
@@ -92,12 +117,20 @@ impl Tensors {
         SafeTensors::deserialize(&self.bytes).expect("a golden file is well-formed")
     }
 
-    fn array<T, const N: usize>(&self, name: &str, dtype: Dtype, value: impl Fn([u8; N]) -> T) -> Option<Array<T>> {
+    fn array<T, const N: usize>(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        value: impl Fn([u8; N]) -> T,
+    ) -> Option<Array<T>> {
         let parsed = self.parsed();
         let view = parsed.tensor(name).ok()?;
         assert_eq!(view.dtype(), dtype, "{name} in {}", self.path.display());
         let (chunks, _) = view.data().as_chunks();
-        Some(Array { shape: view.shape().to_vec(), values: chunks.iter().map(|chunk| value(*chunk)).collect() })
+        Some(Array {
+            shape: view.shape().to_vec(),
+            values: chunks.iter().map(|chunk| value(*chunk)).collect(),
+        })
     }
 }
 
@@ -125,7 +158,11 @@ pub struct EncoderCase {
 #[must_use]
 pub fn encoders() -> Vec<Encoder> {
     let paths = files("encoder", &["safetensors"]);
-    paths.iter().filter(|path| !path.ends_with("photos.safetensors")).map(|path| encoder(path)).collect()
+    paths
+        .iter()
+        .filter(|path| !path.ends_with("photos.safetensors"))
+        .map(|path| encoder(path))
+        .collect()
 }
 
 fn encoder(path: &Path) -> Encoder {
@@ -134,14 +171,27 @@ fn encoder(path: &Path) -> Encoder {
     for name in file.names() {
         let (case, what) = name.split_once('.').expect("tensors are called CASE.WHAT");
         let case = case.parse().expect("cases are numbered");
-        let images = || file.u8(&format!("{case}.image")).expect("every case has its images");
-        let entry = cases.entry(case).or_insert_with(|| EncoderCase { images: images(), outputs: BTreeMap::new() });
+        let images = || {
+            file.u8(&format!("{case}.image"))
+                .expect("every case has its images")
+        };
+        let entry = cases.entry(case).or_insert_with(|| EncoderCase {
+            images: images(),
+            outputs: BTreeMap::new(),
+        });
         if what != "image" {
-            entry.outputs.insert(what.to_owned(), file.f32(&name).expect("outputs are float32"));
+            entry.outputs.insert(
+                what.to_owned(),
+                file.f32(&name).expect("outputs are float32"),
+            );
         }
     }
     let seed = file.metadata("seed").parse().expect("a seed is a number");
-    Encoder { arch: file.metadata("arch").to_owned(), seed, cases: cases.into_values().collect() }
+    Encoder {
+        arch: file.metadata("arch").to_owned(),
+        seed,
+        cases: cases.into_values().collect(),
+    }
 }
 
 /// A checkpoint written by the golden generator: `tree` is its layout. Made once and kept below `target/`.
@@ -149,7 +199,11 @@ fn encoder(path: &Path) -> Encoder {
 pub fn checkpoint(arch: &str, seed: u64, tree: &str) -> PathBuf {
     let script = directory().join("make_checkpoint.py");
     let file = format!("{arch}.{seed}.{}.npy", tree.replace(',', "-"));
-    generated(&script, &file, &["--arch", arch, "--seed", &seed.to_string(), "--tree", tree])
+    generated(
+        &script,
+        &file,
+        &["--arch", arch, "--seed", &seed.to_string(), "--tree", tree],
+    )
 }
 
 /// The same weights as safetensors, written without a pickle: tensors called `MODULE/NAME`.
@@ -159,15 +213,31 @@ pub fn generator_tensors(arch: &str, seed: u64) -> Tensors {
     let golden = directory();
     let golden = golden.to_str().expect("paths are UTF-8");
     let file = format!("{arch}.{seed}.safetensors");
-    Tensors::open(&generated(&script, &file, &["--golden", golden, "--arch", arch, "--seed", &seed.to_string()]))
+    Tensors::open(&generated(
+        &script,
+        &file,
+        &[
+            "--golden",
+            golden,
+            "--arch",
+            arch,
+            "--seed",
+            &seed.to_string(),
+        ],
+    ))
 }
 
 /// Runs a script that writes the file given with `--out`, unless an earlier run of the same script did.
 fn generated(script: &Path, file: &str, arguments: &[&str]) -> PathBuf {
     static ONE_AT_A_TIME: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
     let _guard = ONE_AT_A_TIME.lock().expect("no generator panicked");
-    let sources = [fs::read(script).expect("the script is there"), directory().to_string_lossy().as_bytes().to_vec()];
-    let folder = workspace().join("target/test-data").join(&sha256(&sources.concat())[..16]);
+    let sources = [
+        fs::read(script).expect("the script is there"),
+        directory().to_string_lossy().as_bytes().to_vec(),
+    ];
+    let folder = workspace()
+        .join("target/test-data")
+        .join(&sha256(&sources.concat())[..16]);
     fs::create_dir_all(&folder).expect("target/ can be written");
     let place = folder.join(file);
     if !place.exists() {
@@ -181,7 +251,11 @@ fn generated(script: &Path, file: &str, arguments: &[&str]) -> PathBuf {
             .output()
             .expect("python3 starts");
         let errors = String::from_utf8_lossy(&python.stderr);
-        assert!(python.status.success(), "{} failed (make test fetches NumPy): {errors}", script.display());
+        assert!(
+            python.status.success(),
+            "{} failed (make test fetches NumPy): {errors}",
+            script.display()
+        );
         fs::rename(&partial, &place).expect("target/ can be written");
     }
     place
@@ -191,16 +265,35 @@ fn generated(script: &Path, file: &str, arguments: &[&str]) -> PathBuf {
 #[must_use]
 pub fn largest_error(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len(), "numbers of values");
-    let largest = expected.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-    let worse = |most: f32, error: f32| if most.is_nan() || error <= most { most } else { error };
-    found.iter().zip(expected).map(|(a, b)| (a - b).abs() / largest).fold(0.0, worse)
+    let largest = expected
+        .iter()
+        .fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+    let worse = |most: f32, error: f32| {
+        if most.is_nan() || error <= most {
+            most
+        } else {
+            error
+        }
+    };
+    found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs() / largest)
+        .fold(0.0, worse)
 }
 
 /// The length of the difference, as a share of the expected vector's length.
 #[must_use]
 pub fn l2_error(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len(), "numbers of values");
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let difference = norm(&mut found.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    let norm = |values: &mut dyn Iterator<Item = f64>| {
+        values.map(|value| value * value).sum::<f64>().sqrt()
+    };
+    let difference = norm(
+        &mut found
+            .iter()
+            .zip(expected)
+            .map(|(&a, &b)| f64::from(a) - f64::from(b)),
+    );
     difference / norm(&mut expected.iter().map(|&b| f64::from(b)))
 }

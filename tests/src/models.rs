@@ -20,7 +20,8 @@ pub fn imported(arch: &str, seed: u64) -> ModelDirectory {
     let place = made.entry(name.clone()).or_insert_with(|| {
         let place = store().join(&name);
         let source = Location::File(golden::checkpoint(arch, seed, "released"));
-        import(&source, &place, &ImportOptions::default()).expect("a published checkpoint is imported");
+        import(&source, &place, &ImportOptions::default())
+            .expect("a published checkpoint is imported");
         place
     });
     ModelDirectory::open(place).expect("an imported model is whole")
@@ -45,7 +46,8 @@ pub fn link_into(store: &Path, model: &ModelDirectory) -> PathBuf {
     fs::create_dir_all(&place).expect("a temporary folder can be written");
     for entry in fs::read_dir(model.path()).expect("a model directory can be read") {
         let entry = entry.expect("a folder's entry");
-        fs::hard_link(entry.path(), place.join(entry.file_name())).expect("files of one file system can be linked");
+        fs::hard_link(entry.path(), place.join(entry.file_name()))
+            .expect("files of one file system can be linked");
     }
     place
 }
