@@ -1,5 +1,6 @@
 //! `detcon-convert`: published checkpoints in, model directories out.
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -154,12 +155,15 @@ fn run_import(arguments: &Import) -> anyhow::Result<()> {
 
 fn run_inspect(arguments: &Inspect) -> anyhow::Result<()> {
     let report = inspect(&arguments.input)?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        print!("{report}");
+        report.to_string()
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()), // a reader such as `head` may have seen enough
     }
-    Ok(())
 }
 
 fn run_demo(arguments: &Demo) -> anyhow::Result<()> {

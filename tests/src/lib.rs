@@ -2,4 +2,3 @@
 
 pub mod golden;
 pub mod models;
-pub mod service;

@@ -1,0 +1,58 @@
+//! The graphs that the converter writes, run by the engine that serves them, and the reference forward pass:
+//! each against the published code's outputs.
+
+use std::fs;
+
+use detcon_core::arch::Depth;
+use detcon_core::checkpoint::Checkpoint;
+use detcon_core::reference;
+use detcon_tests::golden::{self, EncoderCase};
+use detcon_tests::models;
+
+/// Largest difference allowed, as a share of the output's largest magnitude: both sides compute in float32, and
+/// rounding adds up over the 66 blocks of a ResNet-200.
+fn tolerance(depth: Depth) -> f32 {
+    match depth {
+        Depth::ResNet200 => 1e-4,
+        Depth::Tiny
+        | Depth::ResNet18
+        | Depth::ResNet34
+        | Depth::ResNet50
+        | Depth::ResNet101
+        | Depth::ResNet152 => 1e-5,
+    }
+}
+
+/// Largest batch that the reference is asked for here: it is slow, and a 224×224 case takes it a minute.
+const REFERENCE_BYTES: usize = 3 * 160 * 160;
+
+#[test]
+fn the_reference_forward_pass_equals_the_published_code() {
+    for encoder in golden::encoders() {
+        let model = models::imported(&encoder.arch, encoder.seed);
+        let spec = model.manifest().spec;
+        let bytes = fs::read(model.path().join("model.safetensors")).unwrap();
+        let checkpoint = Checkpoint::from_bytes(spec, &bytes).unwrap();
+        let small = |case: &&EncoderCase| case.images.values.len() <= REFERENCE_BYTES;
+        for case in encoder.cases.iter().filter(small) {
+            let shape = case.images.shape.clone().try_into().unwrap();
+            let features = reference::forward(&checkpoint, &case.images.values, shape);
+            for (name, expected) in &case.outputs {
+                let found = match name.as_str() {
+                    "c2" => &features.stages[0],
+                    "c3" => &features.stages[1],
+                    "c4" => &features.stages[2],
+                    "c5" => &features.stages[3],
+                    "embedding" => &features.embedding,
+                    other => panic!("{other} is no output of the reference"),
+                };
+                assert_eq!(found.shape(), expected.shape, "{name} of {shape:?}");
+                let error = golden::largest_error(found.values(), &expected.values);
+                assert!(
+                    error <= tolerance(spec.depth()),
+                    "{name} of {shape:?}: {error:e}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! End-to-end tests: published checkpoints in, embeddings of photographs out, through the real converter and
+//! the real server. One binary; a file a subject.
+
+mod checkpoints;
+mod encoder;
+mod import;
