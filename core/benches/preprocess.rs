@@ -27,7 +27,7 @@ fn photographs() -> Vec<PathBuf> {
 }
 
 /// The library: the window as floats, its Catmull-Rom cubic without antialiasing, and back to bytes.
-fn library(image: &RgbImage, preprocess: &Preprocess, resizer: &mut Resizer, output: &mut [u8]) {
+fn by_library(image: &RgbImage, preprocess: Preprocess, library: &mut Resizer, output: &mut [u8]) {
     let window = preprocess.window(image.height(), image.width());
     let (left, samples) = (window.offset_x as usize * 3, window.width as usize * 3);
     let rows = image
@@ -42,12 +42,12 @@ fn library(image: &RgbImage, preprocess: &Preprocess, resizer: &mut Resizer, out
     }
     let source =
         Image::from_vec_u8(window.width, window.height, bytes, PixelType::F32x3).expect("whole");
-    let mut resized = Image::new(INPUT, INPUT, PixelType::F32x3);
+    let mut scaled = Image::new(INPUT, INPUT, PixelType::F32x3);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::CatmullRom));
-    resizer
-        .resize(&source, &mut resized, &options)
+    library
+        .resize(&source, &mut scaled, &options)
         .expect("sizes are right");
-    for (byte, &value) in output.iter_mut().zip(resized.buffer().as_chunks::<4>().0) {
+    for (byte, &value) in output.iter_mut().zip(scaled.buffer().as_chunks::<4>().0) {
         let [rounded, ..] =
             (f32::from_ne_bytes(value).clamp(0.0, 255.0) + 8_388_608.0).to_le_bytes();
         *byte = rounded;
@@ -71,7 +71,7 @@ fn benches(criterion: &mut Criterion) {
             bencher.iter(|| preprocess.apply_into(black_box(&image), &mut output, &mut scratch));
         });
         criterion.bench_function(&format!("the same by a library, {name}"), |bencher| {
-            bencher.iter(|| library(black_box(&image), &preprocess, &mut resizer, &mut output));
+            bencher.iter(|| by_library(black_box(&image), preprocess, &mut resizer, &mut output));
         });
     }
 }

@@ -18,9 +18,9 @@ pub struct ImageLimits {
 impl Default for ImageLimits {
     /// 32 MiB, 50 megapixels, 32768 pixels a side.
     ///
-    /// A 48-megapixel photograph of a telephone passes. An image costs 3 bytes a pixel (150 MB at the limit); while it
-    /// is decoded, 9 for a progressive JPEG and 19 for the worst case, a 16-bit TIFF with alpha. Multiply by the number
-    /// of images decoded at once.
+    /// A telephone's 48-megapixel photograph passes. An image costs 3 bytes a pixel (150 MB at the limit); while it is
+    /// decoded, up to 11 for a progressive JPEG, 6 for one to be turned upright, and 16 at worst, for a 16-bit TIFF with
+    /// alpha. Multiply by the number of images that are decoded at once.
     fn default() -> Self {
         Self {
             bytes: 32 << 20,
