@@ -44,7 +44,8 @@ enum Interpolation {
 /// Side of the square input in pixels, from 1 to 4096: a manifest must not be able to ask for any amount of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32")]
-struct InputSize(#[schemars(range(min = 1, max = 4096))] NonZeroU32);
+#[schemars(extend("minimum" = 1, "maximum" = InputSize::MAX))]
+struct InputSize(NonZeroU32);
 
 impl InputSize {
     const MAX: u32 = 4096;

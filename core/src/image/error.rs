@@ -1,5 +1,7 @@
 //! Why an image was refused, in sentences for the person who sent it, and the limits behind some of them.
 
+use std::error::Error;
+
 use super::Format;
 
 /// The largest image that is accepted. Checked against the header, before pixel memory exists.
@@ -16,9 +18,9 @@ pub struct ImageLimits {
 impl Default for ImageLimits {
     /// 32 MiB, 50 megapixels, 32768 pixels a side.
     ///
-    /// A 48-megapixel photograph of a telephone passes. An image costs 3 bytes a pixel (150 MB at the limit); while it
-    /// is decoded, 9 for a progressive JPEG and 19 for the worst case, a 16-bit TIFF with alpha. Multiply by the number
-    /// of images decoded at once.
+    /// A telephone's 48-megapixel photograph passes. An image costs 3 bytes a pixel (150 MB at the limit); while it is
+    /// decoded, up to 11 for a progressive JPEG, 6 for one to be turned upright, and 16 at worst, for a 16-bit TIFF with
+    /// alpha. Multiply by the number of images that are decoded at once.
     fn default() -> Self {
         Self {
             bytes: 32 << 20,
@@ -123,18 +125,22 @@ pub enum ImageError {
 
 impl ImageError {
     /// Sorts a decoder's error: an end of file anywhere in its chain of causes means that the file was cut.
-    pub(super) fn from_decoder(format: Format, error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut cause = Some(error);
-        while let Some(current) = cause {
-            let io = current.downcast_ref::<std::io::Error>();
-            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof) {
-                return Self::Truncated { format };
-            }
-            cause = current.source();
+    pub(super) fn from_decoder(format: Format, error: &(dyn Error + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |&error| error.source());
+        if causes.any(is_end_of_file) {
+            return Self::Truncated { format };
         }
         Self::Corrupt {
             format,
             detail: error.to_string(),
         }
     }
+}
+
+fn is_end_of_file(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    // The GIF decoder has an error of its own for it.
+    let gif = error.downcast_ref::<gif::DecodingError>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+        || gif.is_some_and(|error| matches!(error, gif::DecodingError::UnexpectedEof))
 }

@@ -85,15 +85,15 @@ impl Picture {
         };
         let frame = Frame::of(&segments)?.ok_or_else(missing)?;
         limits.check(FORMAT, frame.width.into(), frame.height.into())?;
-        let scans = segments.iter().filter_map(Segment::scan_components);
-        let (scans, components) = scans.fold((0, 0), |(n, sum), more| (n + 1, sum + more));
-        if scans == 0 {
-            return Err(missing());
-        }
-        match frame.process {
-            Process::Baseline => frame.check_baseline(components, complete)?,
-            Process::Progressive if complete => {}
-            Process::Progressive => return Err(TRUNCATED),
+        let scans: Vec<_> = segments
+            .iter()
+            .filter_map(Segment::scan_components)
+            .collect();
+        match (frame.process, scans.as_slice()) {
+            (_, []) => return Err(missing()),
+            (Process::Baseline, scans) => frame.check_baseline(scans)?,
+            (Process::Progressive, _) if complete => {}
+            (Process::Progressive, _) => return Err(TRUNCATED),
         }
         let exif = segments.iter().find_map(Segment::exif);
         let orientation = exif.map_or(Orientation::NoTransforms, orientation::from_exif);

@@ -73,6 +73,7 @@ pub(super) fn refusal(format: Format, error: ::image::ImageError) -> ImageError 
             format,
             detail: "its parts ask for more memory than its size needs".to_owned(),
         },
+        ::image::ImageError::IoError(error) => ImageError::from_decoder(format, &error),
         other => ImageError::from_decoder(format, &other),
     }
 }

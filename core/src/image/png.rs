@@ -41,7 +41,10 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
 }
 
 fn refusal(error: &::png::DecodingError) -> ImageError {
-    ImageError::from_decoder(FORMAT, error)
+    match error {
+        ::png::DecodingError::IoError(error) => ImageError::from_decoder(FORMAT, error),
+        other => ImageError::from_decoder(FORMAT, other),
+    }
 }
 
 fn color(reader: &Reader<Cursor<&[u8]>>) -> Result<ColorType, ImageError> {

@@ -114,4 +114,5 @@ fn keep_bytes(samples: &mut Vec<u8>, stride: usize, offsets: [usize; 3]) {
         samples[pixel * 3..pixel * 3 + 3].copy_from_slice(&kept);
     }
     samples.truncate(pixels * 3);
+    samples.shrink_to_fit();
 }

@@ -34,33 +34,32 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
 
 /// The part of the bytes that the file's own header counts.
 fn whole_file(bytes: &[u8]) -> Result<&[u8], ImageError> {
-    let size = bytes.get(4..8).ok_or(TRUNCATED)?;
-    let size = u32::from_le_bytes(size.try_into().expect("four bytes")) as usize;
-    bytes.get(..size.saturating_add(8)).ok_or(TRUNCATED)
+    let size: &[u8; 4] = bytes
+        .get(4..)
+        .and_then(|rest| rest.first_chunk())
+        .ok_or(TRUNCATED)?;
+    bytes
+        .get(..(u32::from_le_bytes(*size) as usize).saturating_add(8))
+        .ok_or(TRUNCATED)
 }
 
-/// Checks the size that a picture's own bits give; other chunks have none.
+/// Checks the size that a chunk gives of the canvas or of the picture in it; most chunks give none.
 fn check(chunk: &Chunk, limits: &ImageLimits) -> Result<(), ImageError> {
     let (width, height) = match &chunk.name {
+        b"VP8X" => {
+            let [w0, w1, w2, h0, h1, h2] = chunk.bytes(4)?;
+            (
+                1 + u32::from_le_bytes([w0, w1, w2, 0]),
+                1 + u32::from_le_bytes([h0, h1, h2, 0]),
+            )
+        }
         b"VP8 " => {
-            let size: [u8; 4] = chunk
-                .data
-                .get(6..10)
-                .ok_or(TRUNCATED)?
-                .try_into()
-                .expect("four bytes");
-            let size = u32::from_le_bytes(size);
+            let size = u32::from_le_bytes(chunk.bytes(6)?);
             (size & 0x3fff, (size >> 16) & 0x3fff)
         }
         b"VP8L" => {
-            let size: [u8; 4] = chunk
-                .data
-                .get(1..5)
-                .ok_or(TRUNCATED)?
-                .try_into()
-                .expect("four bytes");
-            let size = u32::from_le_bytes(size);
-            ((size & 0x3fff) + 1, ((size >> 14) & 0x3fff) + 1)
+            let size = u32::from_le_bytes(chunk.bytes(1)?);
+            (1 + (size & 0x3fff), 1 + ((size >> 14) & 0x3fff))
         }
         _ => return Ok(()),
     };
@@ -70,6 +69,14 @@ fn check(chunk: &Chunk, limits: &ImageLimits) -> Result<(), ImageError> {
 struct Chunk<'a> {
     name: [u8; 4],
     data: &'a [u8],
+}
+
+impl Chunk<'_> {
+    /// The bytes from `start` on.
+    fn bytes<const N: usize>(&self, start: usize) -> Result<[u8; N], ImageError> {
+        let bytes = self.data.get(start..).and_then(|rest| rest.first_chunk());
+        bytes.copied().ok_or(TRUNCATED)
+    }
 }
 
 /// Chunks in a row: name, little-endian size, data, a byte of padding after an odd size.

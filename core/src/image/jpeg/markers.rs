@@ -87,10 +87,6 @@ pub(super) struct Frame {
 impl Frame {
     /// The frame header among the segments, if there is one, and of a kind that can be decoded.
     pub(super) fn of(segments: &[Segment]) -> Result<Option<Self>, ImageError> {
-        let unsupported = |detail: &str| ImageError::Unsupported {
-            format: FORMAT,
-            detail: detail.to_owned(),
-        };
         let Some(segment) = segments.iter().find(|segment| is_frame(segment.marker)) else {
             return Ok(None);
         };
@@ -119,14 +115,23 @@ impl Frame {
         }))
     }
 
-    /// Every component of a baseline picture comes exactly once: fewer leave it without colour, more are copies that
-    /// would each be decoded again.
-    pub(super) fn check_baseline(&self, scanned: usize, complete: bool) -> Result<(), ImageError> {
-        match scanned.cmp(&self.components) {
-            std::cmp::Ordering::Equal => Ok(()),
-            std::cmp::Ordering::Less if !complete => Err(TRUNCATED),
-            _ => Err(corrupt("its scans do not hold each colour component once")),
+    /// A baseline picture is one scan of all its components. Separate scans are as valid and hardly ever written; the
+    /// decoder loses the last rows of some of them without a word, so they are refused.
+    pub(super) fn check_baseline(&self, scans: &[usize]) -> Result<(), ImageError> {
+        match scans {
+            [components] if *components == self.components => Ok(()),
+            [first, ..] if *first < self.components => {
+                Err(unsupported("a scan for each colour component"))
+            }
+            _ => Err(corrupt("it repeats its only scan")),
         }
+    }
+}
+
+fn unsupported(detail: &str) -> ImageError {
+    ImageError::Unsupported {
+        format: FORMAT,
+        detail: detail.to_owned(),
     }
 }
 
