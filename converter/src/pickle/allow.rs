@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::array::DType;
+use super::dtype::DType;
 
 /// What an allowed global makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use super::allow::Constructor;
 use super::arena::{Node, NodeId};
-use super::array::DType;
+use super::dtype::DType;
 use super::error::{Limit, PickleError};
 use super::escape;
-use super::machine::{Machine, Policy};
+use super::machine::{Machine, Policy, Step};
 use super::shared::Data;
-
-type Step = Result<(), PickleError>;
 
 impl<'a> Machine<'a, '_> {
     /// Calls `callee`, which must be an allowed constructor, and pushes what it makes.

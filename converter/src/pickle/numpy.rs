@@ -3,7 +3,8 @@
 
 use super::allow::Constructor;
 use super::arena::{Dtype, Elements, Node, NodeId};
-use super::array::{Array, AxisOrder, ByteOrder, DType, Encoding};
+use super::array::Array;
+use super::dtype::{AxisOrder, ByteOrder, DType, Encoding};
 use super::error::{Limit, PickleError, readable};
 use super::machine::Machine;
 use super::shared::Data;
