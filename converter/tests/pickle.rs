@@ -2,5 +2,6 @@
 
 mod attacks;
 mod golden;
+mod layouts;
 mod properties;
 mod protocols;
