@@ -142,7 +142,7 @@ impl<'a> Machine<'a, '_> {
         };
         // A file that has a string decoded over and over grows; one that its library wrote shrinks.
         let (used, most) = self.decoded;
-        let used = used.saturating_add(text.len());
+        let used = used.saturating_add(text.chars().count());
         if used > most {
             return Err(self.over(Limit::DecodedBytes, most as u64));
         }

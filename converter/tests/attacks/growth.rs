@@ -136,6 +136,20 @@ fn one_string_cannot_be_decoded_over_and_over() {
     );
 }
 
+/// In memory the text of protocol 0 is up to twice as long as in the file: what counts are the bytes it stands for.
+#[test]
+fn a_string_of_high_bytes_is_decoded() {
+    let line = [&b"V"[..], &[0xff; 1000], b"\n"].concat();
+    let file = pickle(&[
+        &global("_codecs", "encode"),
+        &line,
+        &text("latin1"),
+        b"\x86R",
+    ]);
+    let value = pickle::parse(&file, &Limits::default()).unwrap();
+    assert!(matches!(value, pickle::Value::Bytes(bytes) if *bytes == [0xff; 1000]));
+}
+
 #[test]
 fn shapes_whose_product_overflows_are_refused() {
     let allowed = Limits::default().array_bytes as u64;
