@@ -7,6 +7,7 @@
 //! `average`, `hidden` and `counter`.
 
 mod layout;
+mod read;
 mod replicas;
 
 use std::fmt;
@@ -188,7 +189,7 @@ pub enum HaikuError {
 impl<'a> HaikuTree<'a> {
     /// Finds the entries of a network in a checkpoint's value. `network` matters where the file has two.
     pub fn read(value: &Value<'a>, network: Network) -> Result<Self, HaikuError> {
-        let tree = layout::read(value, network)?;
+        let tree = read::read(value, network)?;
         if tree.entries.is_empty() {
             return Err(HaikuError::Empty);
         }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::array::DType;
+use super::dtype::DType;
 
 /// What an allowed global makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub enum Constructor {
     ScalarType(DType),
     /// JAX's array: how NumPy would rebuild its value.
     JaxArray,
+    /// dill's wrapping of an array: how NumPy would rebuild it. BYOL saves its checkpoints with dill.
+    DillArray,
+    /// dill's wrapping of a named tuple's class: name, fields, module.
+    DillNamedTuple,
     /// A mapping, plain or immutable.
     Mapping,
     /// A mapping that is made with the constructor of its default values.
@@ -52,6 +56,8 @@ impl fmt::Display for Constructor {
             Self::NumpyDtype => "numpy's dtype",
             Self::ScalarType(_) => "a scalar type",
             Self::JaxArray => "jax's array",
+            Self::DillArray => "dill's array",
+            Self::DillNamedTuple => "dill's named tuple",
             Self::Mapping => "a mapping",
             Self::DefaultDict => "a defaultdict",
             Self::List => "a list",
@@ -92,6 +98,7 @@ const DEVICE_ARRAY: &[&str] = &[
     "jax.interpreters.xla",
     "jax._src.interpreters.xla",
 ];
+const DILL: &[&str] = &["dill._dill", "dill.dill"];
 const HAIKU: &[&str] = &["haiku._src.data_structures"];
 
 /// The allow-list.
@@ -118,6 +125,11 @@ const ALLOWED: &[(Names, Constructor)] = &[
     (
         Names::In(DEVICE_ARRAY, "reconstruct_device_array"),
         Constructor::JaxArray,
+    ),
+    (Names::In(DILL, "_create_array"), Constructor::DillArray),
+    (
+        Names::In(DILL, "_create_namedtuple"),
+        Constructor::DillNamedTuple,
     ),
     (Names::In(HAIKU, "FlatMapping"), Constructor::Mapping),
     (Names::In(HAIKU, "FlatMap"), Constructor::Mapping),

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::allow::Constructor;
-use super::array::{Array, ByteOrder, DType};
+use super::array::Array;
+use super::dtype::{ByteOrder, DType};
 use super::error::Kind;
 use super::shared::{Data, Text};
 use super::value::ClassName;

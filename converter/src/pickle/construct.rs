@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use super::allow::Constructor;
+use super::allow::{self, Constructor};
 use super::arena::{Node, NodeId};
-use super::array::DType;
+use super::dtype::DType;
 use super::error::{Limit, PickleError};
 use super::escape;
-use super::machine::{Machine, Policy};
+use super::machine::{Machine, Policy, Step};
 use super::shared::Data;
-
-type Step = Result<(), PickleError>;
+use super::value::ClassName;
 
 impl<'a> Machine<'a, '_> {
     /// Calls `callee`, which must be an allowed constructor, and pushes what it makes.
@@ -51,7 +50,8 @@ impl<'a> Machine<'a, '_> {
             Constructor::NumpyScalar => self.scalar(arguments)?,
             Constructor::NumpyFromBuffer => self.array_from_buffer(arguments)?,
             Constructor::NumpyDtype => self.dtype(arguments)?,
-            Constructor::JaxArray => self.jax_array(arguments)?,
+            Constructor::JaxArray | Constructor::DillArray => self.wrapped_array(arguments)?,
+            Constructor::DillNamedTuple => self.class(arguments),
             Constructor::Mapping => return self.mapping(arguments),
             Constructor::DefaultDict => self.default_dict(arguments),
             Constructor::List => self.items_of(arguments)?.map(Node::List),
@@ -142,7 +142,7 @@ impl<'a> Machine<'a, '_> {
         };
         // A file that has a string decoded over and over grows; one that its library wrote shrinks.
         let (used, most) = self.decoded;
-        let used = used.saturating_add(text.len());
+        let used = used.saturating_add(text.chars().count());
         if used > most {
             return Err(self.over(Limit::DecodedBytes, most as u64));
         }
@@ -167,6 +167,28 @@ impl<'a> Machine<'a, '_> {
                     .map(|()| Some(Node::NamedTuple(class, items)))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// `_create_namedtuple(name, fields, module, defaults)`: a class that must be on the allow-list itself.
+    fn class(&self, arguments: &[NodeId]) -> Option<Node<'a>> {
+        let &[name, fields, module, ref defaults @ ..] = arguments else {
+            return None;
+        };
+        match (
+            self.arena.node(name),
+            self.tuple(fields),
+            self.arena.node(module),
+        ) {
+            (Node::Text(name), Some(_), Node::Text(module)) if defaults.len() <= 1 => {
+                let class = ClassName {
+                    module: module.clone(),
+                    name: name.clone(),
+                };
+                let allowed = allow::constructor(module, name) == Some(Constructor::NamedTuple);
+                allowed.then(|| Node::Class(Arc::new(class)))
+            }
+            _ => None,
         }
     }
 

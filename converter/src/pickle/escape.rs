@@ -30,7 +30,7 @@ pub(super) fn float(line: &[u8]) -> Option<f64> {
 }
 
 /// A byte string as Python 2's `repr` prints it, quotes included.
-pub(super) fn quoted<'a>(line: &'a [u8]) -> Option<Data<'a>> {
+pub(super) fn quoted(line: &[u8]) -> Option<Data<'_>> {
     let quote = *line.first()?;
     if !matches!(quote, b'\'' | b'"') {
         return None;
@@ -84,7 +84,7 @@ fn byte_escape<'a>(escaped: &'a [u8], decoded: &mut Vec<u8>) -> Option<&'a [u8]>
 }
 
 /// Text in Python's `raw-unicode-escape`: Latin-1 in which `\uXXXX` and `\UXXXXXXXX` stand for the rest.
-pub(super) fn unicode<'a>(line: &'a [u8]) -> Option<Text<'a>> {
+pub(super) fn unicode(line: &[u8]) -> Option<Text<'_>> {
     if let Some(text) = std::str::from_utf8(line)
         .ok()
         .filter(|text| text.is_ascii() && !text.contains('\\'))

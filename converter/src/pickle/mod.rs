@@ -11,19 +11,24 @@
 mod allow;
 mod arena;
 mod array;
+mod collect;
 mod construct;
+mod dtype;
 mod error;
 mod escape;
 mod limits;
 mod machine;
 mod numpy;
 mod op;
+mod reader;
 mod seal;
 mod shared;
+mod stack;
 mod value;
 
 pub use allow::Constructor;
-pub use array::{Array, ArrayError, AxisOrder, ByteOrder, DType, Encoding};
+pub use array::{Array, ArrayError};
+pub use dtype::{AxisOrder, ByteOrder, DType, Encoding};
 pub use error::{Kind, Limit, PickleError};
 pub use limits::Limits;
 pub use machine::GlobalUse;
@@ -32,7 +37,7 @@ pub use value::{ClassName, Value};
 
 pub(crate) use error::readable;
 use machine::{Machine, Policy};
-use op::Reader;
+use reader::Reader;
 
 /// Reads a pickle that fills `bytes`.
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, PickleError> {

@@ -3,7 +3,8 @@
 
 use super::allow::Constructor;
 use super::arena::{Dtype, Elements, Node, NodeId};
-use super::array::{Array, AxisOrder, ByteOrder, DType, Encoding};
+use super::array::Array;
+use super::dtype::{AxisOrder, ByteOrder, DType, Encoding};
 use super::error::{Limit, PickleError, readable};
 use super::machine::Machine;
 use super::shared::Data;
@@ -151,16 +152,17 @@ impl<'a> Machine<'a, '_> {
         }
     }
 
-    /// `_reconstruct_array(_reconstruct, its arguments, NumPy's state, JAX's state)`.
-    pub(super) fn jax_array(&self, arguments: &[NodeId]) -> Made<'a> {
-        let &[function, inner, state, jax_state] = arguments else {
+    /// `_reconstruct_array(_reconstruct, its arguments, NumPy's state, JAX's state)`, and the same of dill, whose
+    /// last argument is the attributes of an array's subclass or None.
+    pub(super) fn wrapped_array(&self, arguments: &[NodeId]) -> Made<'a> {
+        let &[function, inner, state, own_state] = arguments else {
             return Ok(None);
         };
         let known = self.is(function, Constructor::NumpyReconstruct)
             && self
                 .tuple(inner)
                 .is_some_and(|inner| self.empty_array(inner))
-            && matches!(self.arena.node(jax_state), Node::Dict(_));
+            && matches!(self.arena.node(own_state), Node::Dict(_) | Node::None);
         if known {
             self.filled_array(state)
         } else {

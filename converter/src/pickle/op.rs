@@ -1,30 +1,35 @@
-//! Opcodes of pickle protocols 0 to 5, read one at a time. Frames and the protocol number are checked here and
-//! not passed on. Refuses opcodes that no protocol has, operands past the input's end, and frames that do not
-//! fit. Nothing is allocated for an operand that the file holds as it is.
+//! The instructions of pickle protocols 0 to 5, by what they work on.
 
-use super::error::{Limit, PickleError};
-use super::escape;
-use super::limits::Limits;
-use super::shared::{Data, Text};
+use super::arena::Node;
+use super::shared::Text;
 
 /// One instruction of the unpickler's stack machine.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Op<'a> {
+    /// Ends the pickle; the value on the stack is the result.
     Stop,
+    /// Pushes a value that the instruction holds.
+    Push(Node<'a>),
+    Stack(StackOp),
+    Collect(CollectOp),
+    Object(ObjectOp<'a>),
+}
+
+/// Works on the stack and the memo alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StackOp {
     Mark,
     Pop,
     PopMark,
     Duplicate,
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(Text<'a>),
-    Bytes(Data<'a>),
-    EmptyList,
-    EmptyTuple,
-    EmptyDict,
-    EmptySet,
+    Put(u64),
+    Memoize,
+    Get(u64),
+}
+
+/// Makes or fills a list, tuple, set or mapping.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CollectOp {
     /// `List` to `FrozenSet` take everything down to the last mark.
     List,
     Tuple,
@@ -37,9 +42,11 @@ pub(super) enum Op<'a> {
     SetItem,
     SetItems,
     AddItems,
-    Put(u64),
-    Memoize,
-    Get(u64),
+}
+
+/// Names a global, makes an object with one, or refers to something outside the file.
+#[derive(Debug)]
+pub(super) enum ObjectOp<'a> {
     Global(Text<'a>, Text<'a>),
     StackGlobal,
     /// A global called with everything down to the last mark.
@@ -57,311 +64,43 @@ pub(super) enum Op<'a> {
     ReadonlyBuffer,
 }
 
-/// Reads opcodes from a pickle that starts somewhere in `bytes` and ends where they end.
-pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    /// Start of the opcode being read.
-    offset: usize,
-    frame_end: Option<usize>,
-    string_bytes: usize,
-    name_bytes: usize,
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8], start: usize, limits: &Limits) -> Self {
-        Self {
-            bytes,
-            at: start,
-            offset: start,
-            frame_end: None,
-            string_bytes: limits.string_bytes,
-            name_bytes: limits.name_bytes,
-        }
-    }
-
-    /// Where the next opcode starts.
-    pub(super) fn position(&self) -> usize {
-        self.at
-    }
-
-    /// How many bytes are left.
-    pub(super) fn remaining(&self) -> usize {
-        self.bytes.len().saturating_sub(self.at)
-    }
-
-    /// The next instruction and where it is.
-    pub(super) fn next_op(&mut self) -> Result<(usize, Op<'a>), PickleError> {
-        loop {
-            self.offset = self.at;
-            if self.frame_end.is_some_and(|end| self.at >= end) {
-                self.frame_end = None;
-            }
-            let code = self.byte()?;
-            match code {
-                0x80 => self.protocol()?,
-                0x95 => self.frame()?,
-                _ => return self.operation(code).map(|op| (self.offset, op)),
-            }
-        }
-    }
-
-    fn protocol(&mut self) -> Result<(), PickleError> {
-        match self.byte()? {
-            0..=5 => Ok(()),
-            protocol => Err(PickleError::UnsupportedProtocol {
-                offset: self.offset,
-                protocol,
-            }),
-        }
-    }
-
-    /// A frame must fit the input and may not lie in another: its length is only a promise to buffered readers.
-    fn frame(&mut self) -> Result<(), PickleError> {
-        if self.frame_end.is_some() {
-            return Err(PickleError::Frame {
-                offset: self.offset,
-            });
-        }
-        let length = u64::from_le_bytes(self.array()?);
-        let left = self.remaining();
-        let end = usize::try_from(length)
-            .ok()
-            .filter(|&length| length <= left)
-            .map(|length| self.at + length);
-        self.frame_end = Some(end.ok_or(PickleError::Truncated {
-            offset: self.offset,
-            needed: length,
-            left,
-        })?);
-        Ok(())
-    }
-
-    fn operation(&mut self, code: u8) -> Result<Op<'a>, PickleError> {
-        if let Some(op) = without_operand(code) {
-            return Ok(op);
-        }
-        match code {
-            b'F' | b'I' | b'L' | b'S' | b'V' | b'c' | b'g' | b'i' | b'p' | b'P' => {
-                self.text_operation(code)
-            }
-            b'K' => Ok(Op::Int(i64::from(self.byte()?))),
-            b'M' => Ok(Op::Int(i64::from(u16::from_le_bytes(self.array()?)))),
-            b'J' => Ok(Op::Int(i64::from(i32::from_le_bytes(self.array()?)))),
-            b'G' => Ok(Op::Float(f64::from_be_bytes(self.array()?))),
-            0x8a => self.length_of_one().and_then(|length| self.long(length)),
-            0x8b => self.length_of_four().and_then(|length| self.long(length)),
-            0x8c => self.length_of_one().and_then(|length| self.unicode(length)),
-            b'X' => self
-                .length_of_four()
-                .and_then(|length| self.unicode(length)),
-            0x8d => self
-                .length_of_eight()
-                .and_then(|length| self.unicode(length)),
-            b'C' | b'U' => self.length_of_one().and_then(|length| self.data(length)),
-            b'B' | b'T' => self.length_of_four().and_then(|length| self.data(length)),
-            0x8e | 0x96 => self.length_of_eight().and_then(|length| self.data(length)),
-            b'h' => Ok(Op::Get(u64::from(self.byte()?))),
-            b'j' => Ok(Op::Get(self.length_of_four()?)),
-            b'q' => Ok(Op::Put(u64::from(self.byte()?))),
-            b'r' => Ok(Op::Put(self.length_of_four()?)),
-            0x82 => Ok(Op::Extension(u32::from(self.byte()?))),
-            0x83 => Ok(Op::Extension(u32::from(u16::from_le_bytes(self.array()?)))),
-            0x84 => Ok(Op::Extension(u32::from_le_bytes(self.array()?))),
-            _ => Err(PickleError::UnknownOpcode {
-                offset: self.offset,
-                code,
-            }),
-        }
-    }
-
-    /// Operations of protocol 0, whose operands are lines of text.
-    fn text_operation(&mut self, code: u8) -> Result<Op<'a>, PickleError> {
-        let offset = self.offset;
-        let invalid = || PickleError::InvalidText { offset };
-        let line = self.line()?;
-        match code {
-            b'F' => escape::float(line).map(Op::Float).ok_or_else(invalid),
-            b'I' if line == b"00" => Ok(Op::Bool(false)),
-            b'I' if line == b"01" => Ok(Op::Bool(true)),
-            b'I' => escape::integer(line, offset).map(Op::Int),
-            b'L' => escape::integer(line.strip_suffix(b"L").unwrap_or(line), offset).map(Op::Int),
-            b'S' => escape::quoted(line).map(Op::Bytes).ok_or_else(invalid),
-            b'V' => escape::unicode(line).map(Op::Text).ok_or_else(invalid),
-            b'g' => escape::index(line).map(Op::Get).ok_or_else(invalid),
-            b'p' => escape::index(line).map(Op::Put).ok_or_else(invalid),
-            b'P' => Ok(Op::PersistentId),
-            _ => {
-                let (module, name) = (self.name(line)?, self.line()?);
-                let name = self.name(name)?;
-                Ok(if code == b'c' {
-                    Op::Global(module, name)
-                } else {
-                    Op::Instance(module, name)
-                })
-            }
-        }
-    }
-
-    fn name(&self, line: &'a [u8]) -> Result<Text<'a>, PickleError> {
-        if line.len() > self.name_bytes {
-            return Err(over(Limit::NameBytes, self.name_bytes, self.offset));
-        }
-        self.utf8(line)
-    }
-
-    fn unicode(&mut self, length: u64) -> Result<Op<'a>, PickleError> {
-        let bytes = self.string(length)?;
-        self.utf8(bytes).map(Op::Text)
-    }
-
-    fn data(&mut self, length: u64) -> Result<Op<'a>, PickleError> {
-        self.string(length)
-            .map(|bytes| Op::Bytes(Data::File(bytes)))
-    }
-
-    /// A two's complement little-endian integer of `length` bytes.
-    fn long(&mut self, length: u64) -> Result<Op<'a>, PickleError> {
-        let bytes = self.take(length)?;
-        let negative = bytes.last().is_some_and(|&top| top >= 0x80);
-        let mut word = [if negative { 0xff } else { 0 }; 8];
-        let target = word
-            .get_mut(..bytes.len())
-            .ok_or(PickleError::IntegerTooLarge {
-                offset: self.offset,
-            })?;
-        target.copy_from_slice(bytes);
-        Ok(Op::Int(i64::from_le_bytes(word)))
-    }
-
-    fn utf8(&self, bytes: &'a [u8]) -> Result<Text<'a>, PickleError> {
-        std::str::from_utf8(bytes)
-            .map(Text::File)
-            .map_err(|_| PickleError::InvalidText {
-                offset: self.offset,
-            })
-    }
-
-    fn string(&mut self, length: u64) -> Result<&'a [u8], PickleError> {
-        if length > self.string_bytes as u64 {
-            // A length past the input's end is damage whatever the cap.
-            self.reach(length)?;
-            return Err(over(Limit::StringBytes, self.string_bytes, self.offset));
-        }
-        self.take(length)
-    }
-
-    fn line(&mut self) -> Result<&'a [u8], PickleError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let end = rest.iter().position(|&byte| byte == b'\n');
-        let length = end.ok_or(PickleError::Truncated {
-            offset: self.offset,
-            needed: rest.len() as u64 + 1,
-            left: rest.len(),
-        })?;
-        if length > self.string_bytes {
-            return Err(over(Limit::StringBytes, self.string_bytes, self.offset));
-        }
-        let line = self.take(length as u64)?;
-        self.take(1)?;
-        Ok(line)
-    }
-
-    fn length_of_one(&mut self) -> Result<u64, PickleError> {
-        self.byte().map(u64::from)
-    }
-
-    fn length_of_four(&mut self) -> Result<u64, PickleError> {
-        self.array()
-            .map(|bytes| u64::from(u32::from_le_bytes(bytes)))
-    }
-
-    fn length_of_eight(&mut self) -> Result<u64, PickleError> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn byte(&mut self) -> Result<u8, PickleError> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(self.take(N as u64)?);
-        Ok(bytes)
-    }
-
-    /// The end of the next `length` bytes, which must be there.
-    fn reach(&self, length: u64) -> Result<usize, PickleError> {
-        let left = self.remaining();
-        usize::try_from(length)
-            .ok()
-            .filter(|&length| length <= left)
-            .map(|length| self.at + length)
-            .ok_or(PickleError::Truncated {
-                offset: self.offset,
-                needed: length,
-                left,
-            })
-    }
-
-    fn take(&mut self, length: u64) -> Result<&'a [u8], PickleError> {
-        let end = self.reach(length)?;
-        if self.frame_end.is_some_and(|frame| end > frame) {
-            return Err(PickleError::Frame {
-                offset: self.offset,
-            });
-        }
-        let taken = self.bytes.get(self.at..end).unwrap_or_default();
-        self.at = end;
-        Ok(taken)
-    }
-}
-
-fn over(limit: Limit, allowed: usize, offset: usize) -> PickleError {
-    PickleError::Limit {
-        offset,
-        limit,
-        allowed: allowed as u64,
-    }
-}
-
 /// The opcodes that are one byte.
-const fn without_operand<'a>(code: u8) -> Option<Op<'a>> {
+pub(super) const fn without_operand<'a>(code: u8) -> Option<Op<'a>> {
     Some(match code {
         b'.' => Op::Stop,
-        b'(' => Op::Mark,
-        b'0' => Op::Pop,
-        b'1' => Op::PopMark,
-        b'2' => Op::Duplicate,
-        b'N' => Op::None,
-        0x88 => Op::Bool(true),
-        0x89 => Op::Bool(false),
-        b']' => Op::EmptyList,
-        b')' => Op::EmptyTuple,
-        b'}' => Op::EmptyDict,
-        0x8f => Op::EmptySet,
-        b'l' => Op::List,
-        b't' => Op::Tuple,
-        b'd' => Op::Dict,
-        0x91 => Op::FrozenSet,
-        0x85 => Op::ShortTuple(1),
-        0x86 => Op::ShortTuple(2),
-        0x87 => Op::ShortTuple(3),
-        b'a' => Op::Append,
-        b'e' => Op::Appends,
-        b's' => Op::SetItem,
-        b'u' => Op::SetItems,
-        0x90 => Op::AddItems,
-        0x94 => Op::Memoize,
-        0x93 => Op::StackGlobal,
-        b'o' => Op::Object,
-        b'R' => Op::Reduce,
-        b'b' => Op::Build,
-        0x81 => Op::NewObject,
-        0x92 => Op::NewObjectWithNames,
-        b'Q' => Op::PersistentIdOnStack,
-        0x97 => Op::NextBuffer,
-        0x98 => Op::ReadonlyBuffer,
+        b'(' => Op::Stack(StackOp::Mark),
+        b'0' => Op::Stack(StackOp::Pop),
+        b'1' => Op::Stack(StackOp::PopMark),
+        b'2' => Op::Stack(StackOp::Duplicate),
+        b'N' => Op::Push(Node::None),
+        0x88 => Op::Push(Node::Bool(true)),
+        0x89 => Op::Push(Node::Bool(false)),
+        b']' => Op::Push(Node::List(Vec::new())),
+        b')' => Op::Push(Node::Tuple(Vec::new())),
+        b'}' => Op::Push(Node::Dict(Vec::new())),
+        0x8f => Op::Push(Node::Set(Vec::new())),
+        b'l' => Op::Collect(CollectOp::List),
+        b't' => Op::Collect(CollectOp::Tuple),
+        b'd' => Op::Collect(CollectOp::Dict),
+        0x91 => Op::Collect(CollectOp::FrozenSet),
+        0x85 => Op::Collect(CollectOp::ShortTuple(1)),
+        0x86 => Op::Collect(CollectOp::ShortTuple(2)),
+        0x87 => Op::Collect(CollectOp::ShortTuple(3)),
+        b'a' => Op::Collect(CollectOp::Append),
+        b'e' => Op::Collect(CollectOp::Appends),
+        b's' => Op::Collect(CollectOp::SetItem),
+        b'u' => Op::Collect(CollectOp::SetItems),
+        0x90 => Op::Collect(CollectOp::AddItems),
+        0x94 => Op::Stack(StackOp::Memoize),
+        0x93 => Op::Object(ObjectOp::StackGlobal),
+        b'o' => Op::Object(ObjectOp::Object),
+        b'R' => Op::Object(ObjectOp::Reduce),
+        b'b' => Op::Object(ObjectOp::Build),
+        0x81 => Op::Object(ObjectOp::NewObject),
+        0x92 => Op::Object(ObjectOp::NewObjectWithNames),
+        b'Q' => Op::Object(ObjectOp::PersistentIdOnStack),
+        0x97 => Op::Object(ObjectOp::NextBuffer),
+        0x98 => Op::Object(ObjectOp::ReadonlyBuffer),
         _ => return None,
     })
 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::array::{Array, DType};
+use super::array::Array;
+use super::dtype::DType;
 use super::error::Kind;
 use super::shared::{Data, Text};
 

@@ -1,0 +1,6 @@
+//! Small hostile pickles, made by hand, and the error that each must end in.
+
+mod assembler;
+mod growth;
+mod objects;
+mod opcodes;
