@@ -1,0 +1,53 @@
+//! `detcon-convert import`.
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use detcon_converter::haiku::Network;
+use detcon_converter::import::{ImportOptions, import};
+use detcon_converter::location::Location;
+
+use super::output::{ModelDirectoryArguments, print};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Checkpoint: a file, or an https:// or gs:// address.
+    input: Location,
+    #[command(flatten)]
+    output: ModelDirectoryArguments,
+    /// SPDX identifier of the weights' licence, for the manifest.
+    #[arg(long)]
+    license: Option<String>,
+    /// Which network to take where the checkpoint has two.
+    #[arg(long, value_enum, default_value_t = NetworkArgument::Online)]
+    network: NetworkArgument,
+}
+
+/// The two networks of an experiment, as the command line spells them.
+#[derive(Clone, Copy, ValueEnum)]
+enum NetworkArgument {
+    /// The network that is trained by gradients, which the published checkpoints hold.
+    Online,
+    /// Its moving average.
+    Target,
+}
+
+impl From<NetworkArgument> for Network {
+    fn from(argument: NetworkArgument) -> Self {
+        match argument {
+            NetworkArgument::Online => Self::Online,
+            NetworkArgument::Target => Self::Target,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = ImportOptions {
+        existing: arguments.output.existing(),
+        license: arguments.license.clone(),
+        network: arguments.network.into(),
+    };
+    let place = &arguments.output.place;
+    let imported = import(&arguments.input, place, &options)
+        .with_context(|| format!("{} was not imported", arguments.input))?;
+    print(&format!("{}: {imported}\n", place.display()))
+}

@@ -1,0 +1,7 @@
+//! One file a command: its arguments, and what it prints.
+
+pub(crate) mod demo;
+pub(crate) mod ensure;
+pub(crate) mod import;
+pub(crate) mod inspect;
+mod output;
