@@ -1,6 +1,7 @@
 //! Upstream's evaluation preprocessing, against what the published code computed.
 
-mod common;
+#[path = "common/golden.rs"]
+mod golden;
 
 use std::fmt::Debug;
 
@@ -71,7 +72,7 @@ impl Reference {
 
 #[test]
 fn photographs_come_out_as_upstream_makes_them() {
-    let file = std::fs::read(common::golden().join("preprocess/center_crop.safetensors")).unwrap();
+    let file = std::fs::read(golden::folder().join("preprocess/center_crop.safetensors")).unwrap();
     let golden = SafeTensors::deserialize(&file).unwrap();
     let mut compared = 0;
     for (key, tensor) in golden.tensors() {
@@ -83,10 +84,9 @@ fn photographs_come_out_as_upstream_makes_them() {
         };
         let (name, kind) = name.split_once('.').unwrap();
         let (reference, extension) = Reference::of(kind);
-        let path = common::golden().join(format!("images/{name}.{extension}"));
+        let path = golden::folder().join(format!("images/{name}.{extension}"));
         let preprocess = Preprocess::center_crop(size.parse().unwrap()).unwrap();
-        let difference = difference(&preprocess.apply(&common::photograph(&path)), tensor.data());
-        println!("{key}: {difference:?}");
+        let difference = difference(&preprocess.apply(&golden::photograph(&path)), tensor.data());
         assert!(reference.accepts(difference), "{key}: {difference:?}");
         compared += 1;
     }
@@ -95,7 +95,7 @@ fn photographs_come_out_as_upstream_makes_them() {
 
 #[test]
 fn the_window_is_upstreams() {
-    let file = std::fs::read(common::golden().join("preprocess/center_crop.safetensors")).unwrap();
+    let file = std::fs::read(golden::folder().join("preprocess/center_crop.safetensors")).unwrap();
     let golden = SafeTensors::deserialize(&file).unwrap();
     let preprocess = Preprocess::center_crop(224).unwrap();
     let mut compared = 0;
@@ -110,7 +110,7 @@ fn the_window_is_upstreams() {
             .iter()
             .map(|&value| u32::from_le_bytes(value));
         let [offset_y, offset_x, height, width] = values.collect::<Vec<_>>().try_into().unwrap();
-        let photograph = common::photograph(&common::golden().join(format!("images/{name}.png")));
+        let photograph = golden::photograph(&golden::folder().join(format!("images/{name}.png")));
         let window = preprocess.window(photograph.height(), photograph.width());
         assert_eq!(
             window,

@@ -4,7 +4,7 @@
 //! (mean) of libjpeg-turbo's accurate DCT with fancy upsampling.
 //!
 //! A cut file is an error. The decoder reads zeros past the end of a scan, which are valid codes, and so would paint
-//! the rest grey; ones are the code that the standard reserves (ITU T.81, C.2). The stream given to it therefore ends
+//! the rest grey; ones are the code that the standard reserves (ITU T.81, annex C). The stream given to it therefore ends
 //! in ones: a complete picture never reads them, an incomplete one fails on them. An end-of-image marker that is
 //! missing after a complete baseline picture is forgiven; in a progressive one it may stand for missing scans.
 
@@ -16,7 +16,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use self::markers::{Frame, Markers, Process, Segment};
+use self::markers::{Frame, Process, Segment, Segments};
 use super::orientation::{self, Orientation};
 use super::{Decoded, Format, ImageError, ImageLimits, RgbImage};
 
@@ -26,7 +26,7 @@ const TRUNCATED: ImageError = ImageError::Truncated { format: FORMAT };
 /// Scans of a progressive picture; encoders write about ten, and each costs a pass over all coefficients.
 const PROGRESSIVE_SCANS: usize = 100;
 
-/// Sixteen one bits, eight times: more than the decoder reads ahead. (A zero follows every 0xff inside a scan.)
+/// 128 one bits, more than the decoder reads ahead. (A zero follows every 0xff inside a scan.)
 const ONES: [u8; 32] = {
     let mut ones = [0; 32];
     let mut at = 0;
@@ -69,16 +69,10 @@ struct Picture {
 
 impl Picture {
     fn read(bytes: &[u8], limits: &ImageLimits) -> Result<Self, ImageError> {
-        let mut markers = Markers::after_start(bytes);
-        let segments = markers.by_ref().collect::<Result<Vec<_>, _>>()?;
-        let complete = markers.found_end();
+        let Segments { segments, complete } = Segments::of(bytes)?;
         let missing = || {
-            let detail = "it holds no picture".to_owned();
             if complete {
-                ImageError::Corrupt {
-                    format: FORMAT,
-                    detail,
-                }
+                corrupt("it holds no picture")
             } else {
                 TRUNCATED
             }
@@ -107,27 +101,44 @@ impl Picture {
 
     fn refusal(&self, error: &DecodeErrors) -> ImageError {
         if self.complete {
-            let detail = format!("{error:?}").replace('"', "");
-            ImageError::Corrupt {
-                format: FORMAT,
-                detail,
-            }
+            corrupt(&format!("{error:?}").replace('"', ""))
         } else {
             TRUNCATED
         }
     }
 }
 
+fn corrupt(detail: &str) -> ImageError {
+    ImageError::Corrupt {
+        format: FORMAT,
+        detail: detail.to_owned(),
+    }
+}
+
+fn unsupported(detail: &str) -> ImageError {
+    ImageError::Unsupported {
+        format: FORMAT,
+        detail: detail.to_owned(),
+    }
+}
+
 /// The file again, without comments, profiles, thumbnails and stray bytes: the decoder keeps all of those, and its
 /// handling of some takes time that grows with the square of their number.
 fn stream(segments: &[Segment], process: Process) -> Vec<u8> {
+    let segments = match process {
+        // What follows the only scan is used by none, and would part it from the ones.
+        Process::Baseline => segments
+            .split_inclusive(Segment::is_scan)
+            .next()
+            .unwrap_or_default(),
+        Process::Progressive => segments,
+    };
     let size: usize = segments.iter().map(Segment::size).sum();
     let mut stream = Vec::with_capacity(size + ONES.len() + 4);
     stream.extend([0xff, markers::START]);
     for segment in segments.iter().filter(|segment| segment.shapes_picture()) {
         segment.write(&mut stream);
     }
-    // The last segment that shapes a picture is a scan, or tables which no scan uses.
     match process {
         Process::Baseline => stream.extend(ONES),
         Process::Progressive => {}

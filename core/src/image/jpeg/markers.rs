@@ -1,7 +1,7 @@
 //! The marker structure of a JPEG file (ITU T.81, annex B), read without decoding anything. What does not fit its
 //! declared length is an early end; stray bytes between segments are stepped over, as libjpeg does.
 
-use super::{FORMAT, TRUNCATED};
+use super::{TRUNCATED, corrupt, unsupported};
 use crate::image::ImageError;
 
 pub(super) const START: u8 = 0xd8;
@@ -14,6 +14,10 @@ const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
 const ADOBE: u8 = 0xee;
 
+/// Tables and scans of a file; encoders write a few dozen. An empty one takes four bytes of a file and ten times that
+/// to remember.
+const SEGMENTS: usize = 1024;
+
 /// A marker with a length, and for a scan the entropy-coded bytes after it.
 pub(super) struct Segment<'a> {
     marker: u8,
@@ -22,9 +26,14 @@ pub(super) struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
+    pub(super) const fn is_scan(&self) -> bool {
+        self.marker == SCAN
+    }
+
     /// How many components a scan holds; none for other segments.
     pub(super) fn scan_components(&self) -> Option<usize> {
-        (self.marker == SCAN).then(|| self.payload.first().map_or(0, |&count| count.into()))
+        self.is_scan()
+            .then(|| self.payload.first().map_or(0, |&count| count.into()))
     }
 
     /// The EXIF block, from its TIFF header on.
@@ -128,38 +137,47 @@ impl Frame {
     }
 }
 
-fn unsupported(detail: &str) -> ImageError {
-    ImageError::Unsupported {
-        format: FORMAT,
-        detail: detail.to_owned(),
-    }
+/// The segments of a file that matter here, and whether its end-of-image marker follows them.
+pub(super) struct Segments<'a> {
+    pub(super) segments: Vec<Segment<'a>>,
+    pub(super) complete: bool,
 }
 
-fn corrupt(detail: &str) -> ImageError {
-    ImageError::Corrupt {
-        format: FORMAT,
-        detail: detail.to_owned(),
+impl<'a> Segments<'a> {
+    pub(super) fn of(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let mut markers = Markers::after_start(bytes);
+        let mut segments = Vec::new();
+        for segment in markers.by_ref() {
+            let segment = segment?;
+            if segment.shapes_picture() || segment.exif().is_some() {
+                segments.push(segment);
+            }
+            if segments.len() > SEGMENTS {
+                return Err(corrupt(&format!(
+                    "it has more than {SEGMENTS} tables and scans"
+                )));
+            }
+        }
+        Ok(Self {
+            segments,
+            complete: markers.ended,
+        })
     }
 }
 
 /// The segments of a file, up to its end-of-image marker or the end of the bytes.
-pub(super) struct Markers<'a> {
+struct Markers<'a> {
     rest: &'a [u8],
     ended: bool,
 }
 
 impl<'a> Markers<'a> {
     /// Of a file that begins with the start-of-image marker.
-    pub(super) fn after_start(bytes: &'a [u8]) -> Self {
+    fn after_start(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes.get(2..).unwrap_or_default(),
             ended: false,
         }
-    }
-
-    /// Whether iteration has come to the end-of-image marker.
-    pub(super) const fn found_end(&self) -> bool {
-        self.ended
     }
 
     /// Steps behind the next marker that has a length, or that ends the image.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use detcon_core::image::{ImageLimits, RgbImage, decode};
 
 /// The folder of golden data.
-pub(crate) fn golden() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     std::env::var_os("DETCON_GOLDEN_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden"),
         PathBuf::from,
