@@ -101,27 +101,9 @@ impl<'a, 'l> Machine<'a, 'l> {
     fn object_op(&mut self, op: ObjectOp<'a>) -> Step {
         match op {
             ObjectOp::Global(module, name) => self.global(module, name),
-            ObjectOp::StackGlobal => {
-                let names = self.pop_many(2)?;
-                match names.as_slice() {
-                    &[module, name] => self.stack_global(module, name),
-                    _ => Err(self.underflow()),
-                }
-            }
-            ObjectOp::Instance(module, name) => {
-                let arguments = self.pop_mark()?;
-                self.global(module, name)?;
-                let callee = self.pop()?;
-                self.call(callee, arguments)
-            }
-            ObjectOp::Object => {
-                let mut arguments = self.pop_mark()?;
-                if arguments.is_empty() {
-                    return Err(self.underflow());
-                }
-                let callee = arguments.remove(0);
-                self.call(callee, arguments)
-            }
+            ObjectOp::StackGlobal => self.stack_global(),
+            ObjectOp::Instance(module, name) => self.instance(module, name),
+            ObjectOp::Object => self.instance_of_first(),
             ObjectOp::Reduce => {
                 let (arguments, callee) = (self.pop()?, self.pop()?);
                 let arguments = self.arguments(arguments)?;
@@ -188,7 +170,23 @@ impl<'a, 'l> Machine<'a, 'l> {
         }
     }
 
-    fn stack_global(&mut self, module: NodeId, name: NodeId) -> Step {
+    /// Calls a global with everything down to the last mark.
+    fn instance(&mut self, module: Text<'a>, name: Text<'a>) -> Step {
+        let arguments = self.pop_mark()?;
+        self.global(module, name)?;
+        let callee = self.pop()?;
+        self.call(callee, arguments)
+    }
+
+    /// Calls the first value above the last mark with the others.
+    fn instance_of_first(&mut self) -> Step {
+        let values = self.pop_mark()?;
+        let (&callee, arguments) = values.split_first().ok_or_else(|| self.underflow())?;
+        self.call(callee, arguments.to_vec())
+    }
+
+    fn stack_global(&mut self) -> Step {
+        let (name, module) = (self.pop()?, self.pop()?);
         let (Node::Text(module), Node::Text(name)) =
             (self.arena.node(module), self.arena.node(name))
         else {
