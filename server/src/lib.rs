@@ -1,1 +1,21 @@
-//! Placeholder replaced in the next commit.
+//! The server: photographs in over HTTP, embeddings out.
+//!
+//! A body is admitted, decoded and preprocessed on a bounded pool, queued for the one thread that owns the model's
+//! engine, and answered in the form that the client accepts.
+
+pub mod accept;
+mod api;
+mod app;
+pub mod batch;
+pub mod config;
+mod encode;
+pub mod engine;
+mod input;
+mod observe;
+mod pipeline;
+pub mod problem;
+pub mod registry;
+mod serve;
+
+pub use app::document;
+pub use serve::{ServeError, Server};

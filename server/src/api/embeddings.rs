@@ -1,0 +1,140 @@
+//! `POST /v1/embeddings`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::accept::Representation;
+use crate::app::App;
+use crate::encode::{self, EmbeddingList};
+use crate::input::{self, EmbeddingsRequest, Form, Norm};
+use crate::problem::{Problem, ProblemBody};
+
+/// Embeds images.
+///
+/// The vector is the spatial mean of the network's last stage, as the published code computes it, or divided by its
+/// length with `normalize=true`. Send one image as the body, several as parts called `image` (fields may be parts
+/// too), or JSON in OpenAI's shape. EXIF orientation is applied; the image is cropped and resized as upstream
+/// evaluates.
+#[utoipa::path(
+    post,
+    path = "/v1/embeddings",
+    tag = "embeddings",
+    params(
+        ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
+        ("normalize" = Option<bool>, Query, description = "Whether vectors are divided by their length."),
+    ),
+    request_body(content(
+        (Binary = "image/*"),
+        (Binary = "application/octet-stream"),
+        (ImageParts = "multipart/form-data"),
+        (EmbeddingsRequest = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "One embedding an image, in order.", content(
+            (EmbeddingList = "application/json"),
+            (Binary = "application/x-npy"),
+            (Binary = "application/safetensors"),
+        )),
+        (status = 400, description = "A request that cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such model.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 406, description = "Nothing that the client accepts.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "A body, an image or a number of images beyond the limits.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "A Content-Type that is missing or not read here.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Not an image, or one that is damaged or of a kind that is not read.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "The server's fault; its log says why.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "At its limit (Retry-After says when to come back), or the model is loading or refused.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 504, description = "No answer in time.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn embed(State(app): State<Arc<App>>, request: Request) -> Response {
+    let form = match Form::of(request.headers()) {
+        Ok(form) => form,
+        Err(problem) => return problem.into_response(),
+    };
+    let is_json = form == Form::Json;
+    match answer(&app, form, request).await {
+        Ok(response) => response,
+        Err(problem) if is_json => problem.into_openai_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Bytes as they are.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes bytes")]
+pub(crate) struct Binary(Vec<u8>);
+
+/// Parts of a multipart body.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what is read part by part")]
+pub(crate) struct ImageParts {
+    /// Images, in order.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    image: Vec<Vec<u8>>,
+    /// Name of the model.
+    model: Option<String>,
+    /// Whether vectors are divided by their length.
+    normalize: Option<bool>,
+}
+
+async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Problem> {
+    let representation = Representation::negotiate(request.headers())?;
+    let asked = input::read(form, request, &app.limits).await?;
+    let model = app.registry.find(asked.model.as_deref())?;
+    let size = model.manifest().embedding_size;
+    if let Some(dimensions) = asked.dimensions.filter(|&dimensions| dimensions != size) {
+        let detail =
+            format!("this model's vectors have {size} values, not {dimensions}: leave it out");
+        return Err(Problem::InvalidField {
+            field: "dimensions".to_owned(),
+            detail,
+        });
+    }
+    let mut embeddings = app.pipeline.embed(&model, asked.images).await?;
+    match asked.norm {
+        Norm::Pooled => {}
+        Norm::Unit => embeddings
+            .iter_mut()
+            .for_each(|embedding| normalize(embedding)),
+    }
+    encode::embeddings(
+        model.manifest().name.as_str(),
+        &embeddings,
+        representation,
+        asked.encoding,
+    )
+}
+
+/// Divides by the Euclidean length. A vector of zeros stays as it is.
+#[expect(clippy::cast_possible_truncation, reason = "embeddings are float32")]
+fn normalize(embedding: &mut [f32]) {
+    let length = embedding
+        .iter()
+        .map(|&value| f64::from(value).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    if length > 0.0 {
+        embedding
+            .iter_mut()
+            .for_each(|value| *value = (f64::from(*value) / length) as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalized_vectors_have_length_one() {
+        let mut vector = [3.0, -4.0];
+        normalize(&mut vector);
+        assert!((vector[0] - 0.6).abs() < 1e-7 && (vector[1] + 0.8).abs() < 1e-7);
+        let mut zero = [0.0; 3];
+        normalize(&mut zero);
+        assert!(zero.iter().all(|value| value.abs() < f32::EPSILON));
+    }
+}

@@ -1,0 +1,168 @@
+//! `GET /v1/models` and `GET /v1/models/{name}`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use detcon_core::model::Precision;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::problem::{Problem, ProblemBody};
+use crate::registry::{self, Model};
+
+/// OpenAI's list of models, with those that are not served and why.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ModelList {
+    /// Always `list`.
+    object: &'static str,
+    /// The models that are served, by name.
+    data: Vec<ModelSummary>,
+    /// The models that are not.
+    refused: Vec<RefusedModel>,
+}
+
+/// A model that is served.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ModelSummary {
+    /// Its name.
+    id: String,
+    /// Always `model`.
+    object: &'static str,
+    /// The network: `resnet50`, `resnet50x2`, `resnet50v2` …
+    arch: String,
+    /// Length of its embeddings.
+    dim: usize,
+    /// Whether its weights were trained.
+    pretrained: bool,
+    /// Arithmetic it can be run in: `fp32`, `fp16`, `int8`.
+    #[schema(value_type = Vec<String>)]
+    precisions: Vec<Precision>,
+    /// SHA-256 of its manifest, which names every file's digest.
+    digest: String,
+}
+
+/// A model that is not served.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RefusedModel {
+    /// Its name.
+    id: String,
+    /// What is wrong with it.
+    reason: String,
+}
+
+/// Everything about a model.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ModelDetail {
+    #[serde(flatten)]
+    summary: ModelSummary,
+    /// From a decoded photograph to the graph's input.
+    #[schema(value_type = Object)]
+    preprocess: serde_json::Value,
+    /// Where the weights came from.
+    source: ModelSource,
+    /// SPDX identifier of the weights' licence, where it is known.
+    license: Option<String>,
+    /// When it was made, RFC 3339.
+    created: String,
+    /// Its files.
+    files: BTreeMap<String, ModelFile>,
+}
+
+/// Where a model's weights came from.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ModelSource {
+    /// Address or file name; for an untrained model, how it was made.
+    uri: String,
+    /// SHA-256 of the source.
+    sha256: Option<String>,
+    /// How the source was laid out.
+    layout: String,
+}
+
+/// A file of a model.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ModelFile {
+    /// Length.
+    bytes: u64,
+    /// SHA-256.
+    sha256: String,
+}
+
+impl ModelSummary {
+    fn of(model: &Model) -> Self {
+        let manifest = model.manifest();
+        Self {
+            id: manifest.name.to_string(),
+            object: "model",
+            arch: manifest.spec.to_string(),
+            dim: manifest.embedding_size,
+            pretrained: manifest.pretrained,
+            precisions: manifest.precisions.clone(),
+            digest: model.digest().to_owned(),
+        }
+    }
+}
+
+/// Lists the models.
+#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, description = "What is served, and what is not and why.", body = ModelList)))]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
+    let (mut data, mut refused) = (Vec::new(), Vec::new());
+    for (id, state) in app.registry.states() {
+        match state {
+            registry::State::Loading => {}
+            registry::State::Ready(model) => data.push(ModelSummary::of(&model)),
+            registry::State::Refused(reason) => refused.push(RefusedModel {
+                id,
+                reason: reason.to_string(),
+            }),
+        }
+    }
+    Json(ModelList {
+        object: "list",
+        data,
+        refused,
+    })
+}
+
+/// Describes one model.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{name}",
+    tag = "models",
+    params(("name" = String, Path, description = "Name of the model.")),
+    responses(
+        (status = 200, description = "Everything about the model.", body = ModelDetail),
+        (status = 404, description = "No such model.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The model is loading or was refused.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn describe(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<ModelDetail>, Problem> {
+    let model = app.registry.find(Some(&name))?;
+    let manifest = model.manifest();
+    let file = |(name, entry): (&String, &detcon_core::model::FileEntry)| {
+        (
+            name.clone(),
+            ModelFile {
+                bytes: entry.bytes,
+                sha256: entry.sha256.clone(),
+            },
+        )
+    };
+    Ok(Json(ModelDetail {
+        summary: ModelSummary::of(&model),
+        preprocess: serde_json::to_value(&manifest.preprocess).map_err(|_| Problem::Internal)?,
+        source: ModelSource {
+            uri: manifest.source.uri.clone(),
+            sha256: manifest.source.sha256.clone(),
+            layout: manifest.source.layout.clone(),
+        },
+        license: manifest.license.clone(),
+        created: manifest.created.clone(),
+        files: manifest.files.iter().map(file).collect(),
+    }))
+}

@@ -1,0 +1,129 @@
+//! The application: every route on one screen, and what surrounds all of them, outermost first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse as _, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::api::{embeddings, health, models};
+use crate::input::Limits;
+use crate::observe;
+use crate::pipeline::Pipeline;
+use crate::problem::Problem;
+use crate::registry::Registry;
+
+/// What every handler can reach.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) registry: Registry,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) limits: Limits,
+    closing: AtomicBool,
+}
+
+impl App {
+    pub(crate) const fn new(registry: Registry, pipeline: Pipeline, limits: Limits) -> Self {
+        Self {
+            registry,
+            pipeline,
+            limits,
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the server is on its way out.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Says so to whoever asks for readiness.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "DetCon",
+        description = "Object-aware visual features: embeddings of photographs by DetCon-pretrained ResNets.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "embeddings", description = "From photographs to vectors."),
+        (name = "models", description = "What is served."),
+        (name = "health", description = "For whoever watches the server."),
+    ),
+)]
+struct Document;
+
+/// Every route, with its documentation.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(embeddings::embed))
+        .routes(routes!(models::list))
+        .routes(routes!(models::describe))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+}
+
+/// The OpenAPI document of the routes.
+#[must_use]
+pub fn document() -> OpenApi {
+    routes().split_for_parts().1
+}
+
+/// The application with its middleware.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (router, document) = routes().split_for_parts();
+    router
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::disable()) // bodies are bounded where they are read
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::Internal.into_response()
+        }))
+        .layer(from_fn(observe::requests))
+        .with_state(app)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::NotFound {
+        path: uri.path().chars().take(200).collect(),
+    }
+}
+
+async fn method_not_allowed(method: Method, _request: Request) -> Response {
+    Problem::MethodNotAllowed {
+        method: method.to_string(),
+    }
+    .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `make openapi` writes it anew.
+    #[test]
+    fn the_committed_openapi_document_is_that_of_the_routes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/openapi.json");
+        let committed = std::fs::read_to_string(path).expect("openapi/openapi.json is there");
+        let current = document().to_pretty_json().expect("the document is JSON") + "\n";
+        assert!(
+            committed == current,
+            "openapi/openapi.json is stale: run `make openapi`"
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! `detcon-server`: serves embeddings of photographs over HTTP.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use detcon_server::config::{Config, LogArguments, LogFormat};
+use detcon_server::{Server, document};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Serves embeddings of photographs by DetCon models over HTTP.
+///
+/// Every directory in --models is checked (digests of its files, then an embedding against the reference's) and
+/// served under its name. /docs documents the API, /v1/models lists what is served. SIGTERM and SIGINT let requests
+/// in flight finish.
+#[derive(Parser)]
+#[command(
+    name = "detcon-server",
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Option<Config>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the OpenAPI document.
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match (arguments.command, arguments.config) {
+        (Some(Command::Openapi), _) => print_document(),
+        (None, Some(config)) => run(&config),
+        (None, None) => {
+            use clap::CommandFactory as _;
+            let missing = clap::error::ErrorKind::MissingRequiredArgument;
+            Arguments::command()
+                .error(missing, "--models DIR says what to serve")
+                .exit()
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("detcon-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_document() -> anyhow::Result<()> {
+    println!("{}", document().to_pretty_json()?);
+    Ok(())
+}
+
+#[tokio::main]
+async fn run(config: &Config) -> anyhow::Result<()> {
+    start_log(&config.log)?;
+    let shutdown = shutdown_signal()?;
+    let server = Server::start(config).await?;
+    println!("detcon-server listens on http://{}", server.address());
+    tokio::spawn(announce(server.address(), server.loaded()));
+    Ok(server.serve(shutdown).await?)
+}
+
+/// Says what to try once there is something to try.
+async fn announce(address: SocketAddr, loaded: impl Future<Output = bool>) {
+    if loaded.await {
+        println!(
+            "try: curl --data-binary @tests/golden/images/astronaut.jpg -H 'Content-Type: image/jpeg' \
+             http://{address}/v1/embeddings"
+        );
+    } else {
+        println!("no model is served: http://{address}/v1/models says why");
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn start_log(arguments: &LogArguments) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {:?}", arguments.log))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

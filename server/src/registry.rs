@@ -1,0 +1,213 @@
+//! The models of the store and the state of each: loading, ready, or refused with the reason.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
+
+use detcon_core::model::{self, Disagreement, Manifest, ModelDirectory, ModelError, Precision};
+
+use crate::batch::{BatchLimits, Batcher};
+use crate::engine::{Batch, Engine, EngineError, Runtime};
+use crate::problem::Problem;
+
+/// Why a model is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The directory is no whole model.
+    #[error(transparent)]
+    Directory(#[from] ModelError),
+    /// There is no graph to run.
+    #[error("it has no fp32 graph: convert the checkpoint again")]
+    NoGraph,
+    /// The engine could not be started or run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine gives another embedding than the reference.
+    #[error("its self-check failed: {0}")]
+    SelfCheck(#[from] Disagreement),
+    /// The engine's thread could not be started.
+    #[error("no thread for its engine: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A model that is served.
+#[derive(Debug)]
+pub struct Model {
+    directory: ModelDirectory,
+    batcher: Batcher,
+}
+
+impl Model {
+    /// What it is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        self.directory.manifest()
+    }
+
+    /// SHA-256 of its manifest.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.directory.digest()
+    }
+
+    /// The queue in front of its engine.
+    #[must_use]
+    pub const fn batcher(&self) -> &Batcher {
+        &self.batcher
+    }
+}
+
+/// Where a model stands.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// Being checked.
+    Loading,
+    /// Served.
+    Ready(Arc<Model>),
+    /// Not served, for this reason.
+    Refused(Arc<str>),
+}
+
+/// How models are run.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Threads an engine computes with.
+    pub threads: NonZeroUsize,
+    /// How images are grouped and bounded.
+    pub limits: BatchLimits,
+}
+
+/// Every model of a store by name.
+#[derive(Debug)]
+pub struct Registry {
+    models: RwLock<BTreeMap<String, State>>,
+    default: Option<String>,
+}
+
+impl Registry {
+    /// Lists the store's models, all of them loading; returns their directories too.
+    pub fn open(store: &Path, default: Option<String>) -> Result<(Self, Vec<PathBuf>), ModelError> {
+        let directories = model::list(store)?;
+        let models = directories
+            .iter()
+            .map(|path| (name(path), State::Loading))
+            .collect();
+        Ok((
+            Self {
+                models: RwLock::new(models),
+                default,
+            },
+            directories,
+        ))
+    }
+
+    /// Checks the model at `path`, warms it up, and serves it or refuses it.
+    pub fn load(&self, path: &Path, runtime: &Runtime, options: EngineOptions) {
+        let (name, start) = (name(path), Instant::now());
+        let state = match prepare(path, runtime, options) {
+            Ok(model) => {
+                let manifest = model.manifest();
+                let (arch, pretrained) = (manifest.spec.to_string(), manifest.pretrained);
+                let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(model = name, arch, pretrained, load_ms, "model ready");
+                if !pretrained {
+                    tracing::warn!(
+                        model = name,
+                        "this model is untrained: its embeddings mean nothing"
+                    );
+                }
+                State::Ready(Arc::new(model))
+            }
+            Err(refusal) => {
+                tracing::error!(model = name, reason = %refusal, "model refused");
+                State::Refused(refusal.to_string().into())
+            }
+        };
+        self.models
+            .write()
+            .expect("no writer panics")
+            .insert(name, state);
+    }
+
+    /// Every model's name and state, by name.
+    #[must_use]
+    pub fn states(&self) -> Vec<(String, State)> {
+        let models = self.models.read().expect("no writer panics");
+        models
+            .iter()
+            .map(|(name, state)| (name.clone(), state.clone()))
+            .collect()
+    }
+
+    /// Whether every model is decided about and at least one is served.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let states = self.states();
+        let loading = states
+            .iter()
+            .any(|(_, state)| matches!(state, State::Loading));
+        !loading
+            && states
+                .iter()
+                .any(|(_, state)| matches!(state, State::Ready(_)))
+    }
+
+    /// The model that a request asks for, or the one it means when it names none.
+    pub fn find(&self, name: Option<&str>) -> Result<Arc<Model>, Problem> {
+        let models = self.models.read().expect("no writer panics");
+        let name = match (name, &self.default) {
+            (Some(name), _) => name,
+            (None, Some(default)) => default,
+            (None, None) if models.len() == 1 => models.keys().next().map_or("", String::as_str),
+            (None, None) => return Err(Problem::ModelNotNamed),
+        };
+        match models.get(name) {
+            Some(State::Ready(model)) => Ok(Arc::clone(model)),
+            Some(State::Loading) => Err(Problem::ModelLoading {
+                name: name.to_owned(),
+            }),
+            Some(State::Refused(reason)) => Err(Problem::ModelRefused {
+                name: name.to_owned(),
+                reason: reason.to_string(),
+            }),
+            None => Err(Problem::UnknownModel {
+                name: name.chars().take(100).collect(),
+            }),
+        }
+    }
+
+    /// Lets go of every model: engines finish what they have and their threads end.
+    pub fn close(&self) {
+        let models = std::mem::take(&mut *self.models.write().expect("no writer panics"));
+        drop(models);
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Digests, self-check on the engine that will serve, and a first run at the size that is served.
+fn prepare(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<Model, Refusal> {
+    let directory = ModelDirectory::open(path)?;
+    let graph = directory.graph(Precision::Fp32).ok_or(Refusal::NoGraph)?;
+    let mut engine = Engine::open(runtime, &graph, options.threads)?;
+    let check = directory.self_check()?;
+    let embedding = engine.run(&Batch {
+        shape: check.shape,
+        images: check.images.clone(),
+    })?;
+    check.compare(&embedding)?;
+    let side = directory.manifest().preprocess.size() as usize;
+    engine.run(&Batch {
+        shape: [1, side, side, 3],
+        images: vec![0; side * side * 3],
+    })?;
+    let batcher = Batcher::start(&name(path), engine, [side, side], options.limits)?;
+    Ok(Model { directory, batcher })
+}

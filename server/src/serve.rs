@@ -1,0 +1,161 @@
+//! The server's life: bind, load in the background, serve, drain.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use detcon_core::model::ModelError;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::{App, router};
+use crate::batch::BatchLimits;
+use crate::config::Config;
+use crate::engine::{EngineError, Runtime};
+use crate::input::Limits;
+use crate::pipeline::Pipeline;
+use crate::registry::{EngineOptions, Registry};
+
+/// Why the server could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The store could not be listed.
+    #[error("the models could not be listed: {0}")]
+    Store(#[from] ModelError),
+    /// ONNX Runtime could not be loaded.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The address could not be bound.
+    #[error("{address} could not be bound: {source}; give another with --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Connections could no longer be taken.
+    #[error("connections could not be taken: {0}")]
+    Accept(#[source] io::Error),
+}
+
+/// A server that has its address and loads its models.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: Arc<App>,
+    loaded: watch::Receiver<bool>,
+    grace: Duration,
+}
+
+impl Server {
+    /// Loads ONNX Runtime, binds the address, and starts to load the models, one after the other.
+    pub async fn start(config: &Config) -> Result<Self, ServeError> {
+        let runtime = Runtime::load(&config.engine.library())?;
+        Self::start_with(config, runtime).await
+    }
+
+    /// The same with ONNX Runtime loaded already, which a process can do once.
+    pub async fn start_with(config: &Config, runtime: Runtime) -> Result<Self, ServeError> {
+        let (registry, directories) =
+            Registry::open(&config.models.models, config.models.default_model.clone())?;
+        let address = config.listen.listen;
+        let bind = |source| ServeError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let limits = Limits {
+            bytes: config.limits.max_body_bytes,
+            images: config.limits.max_images.get(),
+            timeout: config.limits.timeout(),
+        };
+        let decoders = config.engine.decode_threads().get();
+        let pipeline = Pipeline::new(decoders, config.limits.image(), config.limits.timeout());
+        let app = Arc::new(App::new(registry, pipeline, limits));
+        let options = EngineOptions {
+            threads: config.engine.engine_threads(),
+            limits: BatchLimits {
+                max_batch: config.engine.max_batch,
+                queue: config.engine.queue,
+            },
+        };
+        let loaded = load(Arc::clone(&app), directories, runtime, options);
+        let grace = Duration::from_secs(config.listen.shutdown_grace);
+        Ok(Self {
+            listener,
+            address,
+            app,
+            loaded,
+            grace,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until every model is served or refused; says whether any is served.
+    pub fn loaded(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (mut loaded, app) = (self.loaded.clone(), Arc::clone(&self.app));
+        async move {
+            // The sender goes only after it has said so.
+            let _ = loaded.wait_for(|loaded| *loaded).await;
+            app.registry.is_ready()
+        }
+    }
+
+    /// Serves until `shutdown`, then finishes what is in flight, for as long as the grace allows.
+    pub async fn serve(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let (asked, mut was_asked) = watch::channel(false);
+        let closing = Arc::clone(&self.app);
+        let graceful = async move {
+            shutdown.await;
+            closing.close();
+            tracing::info!("shutting down");
+            let _ = asked.send(true); // the server may be gone already
+        };
+        let service = axum::serve(self.listener, router(Arc::clone(&self.app)))
+            .with_graceful_shutdown(graceful);
+        let late = async {
+            // An error means that the sender is gone without having asked: then there is nothing to wait for.
+            if was_asked.wait_for(|asked| *asked).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(self.grace).await;
+        };
+        let served = tokio::select! {
+            served = service => served.map_err(ServeError::Accept),
+            () = late => {
+                tracing::warn!(grace_s = self.grace.as_secs(), "requests were still in flight after the grace");
+                Ok(())
+            }
+        };
+        let registry = self.app;
+        let _ = tokio::task::spawn_blocking(move || registry.registry.close()).await;
+        served
+    }
+}
+
+/// Loads every model on a thread of its own, one after the other.
+fn load(
+    app: Arc<App>,
+    directories: Vec<PathBuf>,
+    runtime: Runtime,
+    options: EngineOptions,
+) -> watch::Receiver<bool> {
+    let (loaded, receiver) = watch::channel(false);
+    tokio::task::spawn_blocking(move || {
+        for directory in directories {
+            app.registry.load(&directory, &runtime, options);
+        }
+        let _ = loaded.send(true); // the server may be gone already
+    });
+    receiver
+}
