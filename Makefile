@@ -35,7 +35,7 @@ bench: .deps/onnxruntime ## measures preprocessing and serving; results also in 
 	$(CARGO) bench --locked --package detcon-tests --bench serving
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
-	$(CARGO) run --locked --package detcon-server -- openapi > openapi/openapi.json
+	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
 
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)

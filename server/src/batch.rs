@@ -174,8 +174,9 @@ impl<E: Run> Worker<E> {
         let start = Instant::now();
         let [height, width] = self.size;
         let mut images = Vec::with_capacity(jobs.len() * height * width * 3);
-        jobs.iter()
-            .for_each(|job| images.extend_from_slice(&job.image));
+        for job in &jobs {
+            images.extend_from_slice(&job.image);
+        }
         let count = jobs.len();
         match self.engine.run(&Batch {
             shape: [count, height, width, 3],
@@ -259,13 +260,13 @@ mod tests {
     }
 
     fn start(max_batch: usize, queue: usize) -> (Batcher, Receiver<usize>, Sender<()>) {
-        let ((sizes, sized), (go, gate)) = (channel(), channel());
+        let ((sizes, seen), (go, gate)) = (channel(), channel());
         let limits = BatchLimits {
             max_batch: max_batch.try_into().unwrap(),
             queue: queue.try_into().unwrap(),
         };
         let batcher = Batcher::start("test", Gate { sizes, go: gate }, [1, 1], limits).unwrap();
-        (batcher, sized, go)
+        (batcher, seen, go)
     }
 
     #[test]

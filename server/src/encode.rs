@@ -116,7 +116,7 @@ fn vector_of(values: &[f32], encoding: Encoding) -> Vector<'_> {
 
 fn little_endian<V: AsRef<[f32]>>(rows: &[V]) -> Vec<u8> {
     rows.iter()
-        .flat_map(|row| row.as_ref())
+        .flat_map(AsRef::as_ref)
         .flat_map(|value| value.to_le_bytes())
         .collect()
 }

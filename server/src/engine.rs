@@ -84,7 +84,9 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,18 +3,18 @@
 //! A body is admitted, decoded and preprocessed on a bounded pool, queued for the one thread that owns the model's
 //! engine, and answered in the form that the client accepts.
 
-pub mod accept;
+mod accept;
 mod api;
 mod app;
-pub mod batch;
+mod batch;
 pub mod config;
 mod encode;
 pub mod engine;
 mod input;
 mod observe;
 mod pipeline;
-pub mod problem;
-pub mod registry;
+mod problem;
+mod registry;
 mod serve;
 
 pub use app::document;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use detcon_server::Server;
 use detcon_server::config::{Config, LogArguments, LogFormat};
-use detcon_server::{Server, document};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -16,50 +16,20 @@ use tracing_subscriber::EnvFilter;
 /// served under its name. /docs documents the API, /v1/models lists what is served. SIGTERM and SIGINT let requests
 /// in flight finish.
 #[derive(Parser)]
-#[command(
-    name = "detcon-server",
-    version,
-    max_term_width = 100,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "detcon-server", version, max_term_width = 100)]
 struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
     #[command(flatten)]
-    config: Option<Config>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Prints the OpenAPI document.
-    Openapi,
+    config: Config,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = match (arguments.command, arguments.config) {
-        (Some(Command::Openapi), _) => print_document(),
-        (None, Some(config)) => run(&config),
-        (None, None) => {
-            use clap::CommandFactory as _;
-            let missing = clap::error::ErrorKind::MissingRequiredArgument;
-            Arguments::command()
-                .error(missing, "--models DIR says what to serve")
-                .exit()
-        }
-    };
-    match result {
+    match run(&Arguments::parse().config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("detcon-server: {error:#}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn print_document() -> anyhow::Result<()> {
-    println!("{}", document().to_pretty_json()?);
-    Ok(())
 }
 
 #[tokio::main]

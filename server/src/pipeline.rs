@@ -110,7 +110,7 @@ impl Pipeline {
         let limits = self.limits;
         let decoded = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let input = decode(&bytes, &limits, &model.manifest().preprocess)?;
+            let input = decode(&bytes, &limits, model.manifest().preprocess)?;
             Ok(model.batcher().submit(input, &places))
         });
         match decoded.await {
@@ -128,7 +128,7 @@ impl Pipeline {
 fn decode(
     bytes: &[u8],
     limits: &ImageLimits,
-    preprocess: &Preprocess,
+    preprocess: Preprocess,
 ) -> Result<Vec<u8>, ImageError> {
     thread_local! {
         static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();

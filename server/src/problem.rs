@@ -160,119 +160,49 @@ pub enum Problem {
     Internal,
 }
 
-/// A row of the table.
-struct Row(StatusCode, &'static str, &'static str);
+/// A row of the table: status, type, title.
+struct Row(u16, &'static str, &'static str);
 
 impl Problem {
-    /// Status, type and title.
+    /// The table.
     const fn row(&self) -> Row {
         match self {
-            Self::EmptyBody => Row(StatusCode::BAD_REQUEST, "empty-body", "Empty body"),
-            Self::NoImage { .. } => Row(StatusCode::BAD_REQUEST, "no-image", "No image"),
-            Self::TooManyImages { .. } => Row(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-many-images",
-                "Too many images",
-            ),
-            Self::BodyTooLarge { .. } => Row(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "Body too large",
-            ),
-            Self::BodyIncomplete => Row(
-                StatusCode::BAD_REQUEST,
-                "body-incomplete",
-                "Body incomplete",
-            ),
             Self::Image { source, .. } => image_row(source),
-            Self::MissingContentType => Row(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "missing-content-type",
-                "Content-Type missing",
-            ),
-            Self::UnsupportedMediaType { .. } => Row(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "Content-Type not supported",
-            ),
-            Self::NotAcceptable { .. } => Row(
-                StatusCode::NOT_ACCEPTABLE,
-                "not-acceptable",
-                "Nothing acceptable",
-            ),
-            Self::UnknownModel { .. } => {
-                Row(StatusCode::NOT_FOUND, "unknown-model", "Unknown model")
+            Self::EmptyBody => Row(400, "empty-body", "Empty body"),
+            Self::NoImage { .. } => Row(400, "no-image", "No image"),
+            Self::TooManyImages { .. } => Row(413, "too-many-images", "Too many images"),
+            Self::BodyTooLarge { .. } => Row(413, "body-too-large", "Body too large"),
+            Self::BodyIncomplete => Row(400, "body-incomplete", "Body incomplete"),
+            Self::MissingContentType => Row(415, "missing-content-type", "Content-Type missing"),
+            Self::UnsupportedMediaType { .. } => {
+                Row(415, "unsupported-media-type", "Content-Type not read")
             }
-            Self::ModelNotNamed => Row(
-                StatusCode::BAD_REQUEST,
-                "model-not-named",
-                "Model not named",
-            ),
-            Self::ModelLoading { .. } => Row(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "model-loading",
-                "Model loading",
-            ),
-            Self::ModelRefused { .. } => Row(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "model-refused",
-                "Model refused",
-            ),
-            Self::UnknownField { .. } => {
-                Row(StatusCode::BAD_REQUEST, "unknown-field", "Unknown field")
+            Self::NotAcceptable { .. } => Row(406, "not-acceptable", "Nothing acceptable"),
+            Self::UnknownModel { .. } => Row(404, "unknown-model", "Unknown model"),
+            Self::ModelNotNamed => Row(400, "model-not-named", "Model not named"),
+            Self::ModelLoading { .. } => Row(503, "model-loading", "Model loading"),
+            Self::ModelRefused { .. } => Row(503, "model-refused", "Model refused"),
+            Self::UnknownField { .. } => Row(400, "unknown-field", "Unknown field"),
+            Self::InvalidField { .. } => Row(400, "invalid-field", "Invalid field"),
+            Self::MalformedJson { .. } => Row(400, "malformed-json", "Malformed JSON"),
+            Self::MalformedMultipart { .. } => {
+                Row(400, "malformed-multipart", "Malformed multipart")
             }
-            Self::InvalidField { .. } => {
-                Row(StatusCode::BAD_REQUEST, "invalid-field", "Invalid field")
-            }
-            Self::MalformedJson { .. } => {
-                Row(StatusCode::BAD_REQUEST, "malformed-json", "Malformed JSON")
-            }
-            Self::MalformedMultipart { .. } => Row(
-                StatusCode::BAD_REQUEST,
-                "malformed-multipart",
-                "Malformed multipart body",
-            ),
-            Self::NotFound { .. } => Row(StatusCode::NOT_FOUND, "not-found", "Not found"),
-            Self::MethodNotAllowed { .. } => Row(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "Method not allowed",
-            ),
-            Self::RequestTimeout { .. } => Row(
-                StatusCode::REQUEST_TIMEOUT,
-                "request-timeout",
-                "Request timeout",
-            ),
-            Self::Overloaded { .. } => Row(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                "Server overloaded",
-            ),
-            Self::Timeout { .. } => {
-                Row(StatusCode::GATEWAY_TIMEOUT, "timeout", "No answer in time")
-            }
-            Self::ShuttingDown => Row(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "shutting-down",
-                "Server shutting down",
-            ),
-            Self::Engine => Row(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "engine",
-                "Inference failed",
-            ),
-            Self::Internal => Row(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-            ),
+            Self::NotFound { .. } => Row(404, "not-found", "Not found"),
+            Self::MethodNotAllowed { .. } => Row(405, "method-not-allowed", "Method not allowed"),
+            Self::RequestTimeout { .. } => Row(408, "request-timeout", "Request timeout"),
+            Self::Overloaded { .. } => Row(503, "overloaded", "Server overloaded"),
+            Self::Timeout { .. } => Row(504, "timeout", "No answer in time"),
+            Self::ShuttingDown => Row(503, "shutting-down", "Server shutting down"),
+            Self::Engine => Row(500, "engine", "Inference failed"),
+            Self::Internal => Row(500, "internal", "Internal error"),
         }
     }
 
     /// The HTTP status.
     #[must_use]
-    pub const fn status(&self) -> StatusCode {
-        self.row().0
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The type, as `urn:detcon:problem:SLUG` ends.
@@ -290,22 +220,7 @@ impl Problem {
             | Self::ModelLoading { .. }
             | Self::ModelRefused { .. } => Some("model"),
             Self::Image { .. } | Self::NoImage { .. } | Self::TooManyImages { .. } => Some("input"),
-            Self::EmptyBody
-            | Self::BodyTooLarge { .. }
-            | Self::BodyIncomplete
-            | Self::MissingContentType
-            | Self::UnsupportedMediaType { .. }
-            | Self::NotAcceptable { .. }
-            | Self::MalformedJson { .. }
-            | Self::MalformedMultipart { .. }
-            | Self::NotFound { .. }
-            | Self::MethodNotAllowed { .. }
-            | Self::RequestTimeout { .. }
-            | Self::Overloaded { .. }
-            | Self::Timeout { .. }
-            | Self::ShuttingDown
-            | Self::Engine
-            | Self::Internal => None,
+            _ => None,
         }
     }
 
@@ -341,13 +256,13 @@ impl Problem {
         let body = ProblemBody {
             kind,
             title,
-            status: status.as_u16(),
+            status,
             detail: self.to_string(),
             error,
         };
         let json = serde_json::to_vec(&body).expect("a problem is texts and a number");
         let mut response = (
-            status,
+            self.status(),
             [(header::CONTENT_TYPE, "application/problem+json")],
             json,
         )
@@ -364,33 +279,15 @@ impl Problem {
 /// Rows of what can be wrong with an image.
 const fn image_row(error: &ImageError) -> Row {
     match error {
-        ImageError::Empty => Row(StatusCode::BAD_REQUEST, "empty-image", "Empty image"),
-        ImageError::UnknownFormat => Row(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "not-an-image",
-            "Not an image",
-        ),
-        ImageError::TooManyBytes { .. } | ImageError::TooLarge { .. } => Row(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "image-too-large",
-            "Image too large",
-        ),
-        ImageError::Truncated { .. } => Row(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "image-truncated",
-            "Image truncated",
-        ),
-        ImageError::Unsupported { .. } => Row(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "image-unsupported",
-            "Kind of image not supported",
-        ),
-        // Damaged, or damaged in a way that is yet to get a row.
-        _ => Row(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "image-corrupt",
-            "Image damaged",
-        ),
+        ImageError::Empty => Row(400, "empty-image", "Empty image"),
+        ImageError::UnknownFormat => Row(422, "not-an-image", "Not an image"),
+        ImageError::TooManyBytes { .. } | ImageError::TooLarge { .. } => {
+            Row(413, "image-too-large", "Image too large")
+        }
+        ImageError::Truncated { .. } => Row(422, "image-truncated", "Image truncated"),
+        ImageError::Unsupported { .. } => Row(422, "image-unsupported", "Image not supported"),
+        // Damaged, or in a way that is yet to get a row.
+        _ => Row(422, "image-corrupt", "Image damaged"),
     }
 }
 
@@ -431,4 +328,25 @@ pub(crate) struct OpenAiError {
     param: Option<String>,
     /// The problem's own name.
     code: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_never_told_to_come_back_at_once() {
+        let full = Problem::Overloaded {
+            retry_after: Duration::ZERO,
+        };
+        assert_eq!(full.retry_after(), Some(1));
+        assert_eq!(
+            full.clone().into_response().headers()[header::RETRY_AFTER],
+            "1"
+        );
+        assert_eq!(
+            full.into_openai_response().status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
 }

@@ -42,13 +42,13 @@ pub struct Model {
 impl Model {
     /// What it is.
     #[must_use]
-    pub fn manifest(&self) -> &Manifest {
+    pub(crate) fn manifest(&self) -> &Manifest {
         self.directory.manifest()
     }
 
     /// SHA-256 of its manifest.
     #[must_use]
-    pub fn digest(&self) -> &str {
+    pub(crate) fn digest(&self) -> &str {
         self.directory.digest()
     }
 
@@ -81,14 +81,17 @@ pub struct EngineOptions {
 
 /// Every model of a store by name.
 #[derive(Debug)]
-pub struct Registry {
+pub(crate) struct Registry {
     models: RwLock<BTreeMap<String, State>>,
     default: Option<String>,
 }
 
 impl Registry {
     /// Lists the store's models, all of them loading; returns their directories too.
-    pub fn open(store: &Path, default: Option<String>) -> Result<(Self, Vec<PathBuf>), ModelError> {
+    pub(crate) fn open(
+        store: &Path,
+        default: Option<String>,
+    ) -> Result<(Self, Vec<PathBuf>), ModelError> {
         let directories = model::list(store)?;
         let models = directories
             .iter()
@@ -104,7 +107,7 @@ impl Registry {
     }
 
     /// Checks the model at `path`, warms it up, and serves it or refuses it.
-    pub fn load(&self, path: &Path, runtime: &Runtime, options: EngineOptions) {
+    pub(crate) fn load(&self, path: &Path, runtime: &Runtime, options: EngineOptions) {
         let (name, start) = (name(path), Instant::now());
         let state = match prepare(path, runtime, options) {
             Ok(model) => {
@@ -133,7 +136,7 @@ impl Registry {
 
     /// Every model's name and state, by name.
     #[must_use]
-    pub fn states(&self) -> Vec<(String, State)> {
+    pub(crate) fn states(&self) -> Vec<(String, State)> {
         let models = self.models.read().expect("no writer panics");
         models
             .iter()
@@ -143,7 +146,7 @@ impl Registry {
 
     /// Whether every model is decided about and at least one is served.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let states = self.states();
         let loading = states
             .iter()
@@ -155,7 +158,7 @@ impl Registry {
     }
 
     /// The model that a request asks for, or the one it means when it names none.
-    pub fn find(&self, name: Option<&str>) -> Result<Arc<Model>, Problem> {
+    pub(crate) fn find(&self, name: Option<&str>) -> Result<Arc<Model>, Problem> {
         let models = self.models.read().expect("no writer panics");
         let name = match (name, &self.default) {
             (Some(name), _) => name,
@@ -179,7 +182,7 @@ impl Registry {
     }
 
     /// Lets go of every model: engines finish what they have and their threads end.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let models = std::mem::take(&mut *self.models.write().expect("no writer panics"));
         drop(models);
     }

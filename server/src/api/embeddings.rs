@@ -118,9 +118,9 @@ fn normalize(embedding: &mut [f32]) {
         .sum::<f64>()
         .sqrt();
     if length > 0.0 {
-        embedding
-            .iter_mut()
-            .for_each(|value| *value = (f64::from(*value) / length) as f32);
+        for value in embedding {
+            *value = (f64::from(*value) / length) as f32;
+        }
     }
 }
 

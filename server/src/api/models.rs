@@ -155,7 +155,7 @@ pub(crate) async fn describe(
     };
     Ok(Json(ModelDetail {
         summary: ModelSummary::of(&model),
-        preprocess: serde_json::to_value(&manifest.preprocess).map_err(|_| Problem::Internal)?,
+        preprocess: serde_json::to_value(manifest.preprocess).map_err(|_| Problem::Internal)?,
         source: ModelSource {
             uri: manifest.source.uri.clone(),
             sha256: manifest.source.sha256.clone(),

@@ -26,11 +26,15 @@ pub(super) async fn read(
             detail: error.body_text(),
         })?;
     let mut images = Vec::new();
-    while let Some(field) = multipart.next_field().await.map_err(malformed)? {
+    while let Some(field) = multipart
+        .next_field()
+        .await
+        .map_err(|error| malformed(&error))?
+    {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
             "image" if images.len() == limit => return Err(Problem::TooManyImages { limit }),
-            "image" => images.push(field.bytes().await.map_err(malformed)?),
+            "image" => images.push(field.bytes().await.map_err(|error| malformed(&error))?),
             "model" | "normalize" => fields.set(&name, &text(&name, field).await?)?,
             _ => return Err(unknown(&name, &KNOWN)),
         }
@@ -44,11 +48,11 @@ pub(super) async fn read(
 }
 
 async fn text(name: &str, field: Field<'_>) -> Result<String, Problem> {
-    let bytes = field.bytes().await.map_err(malformed)?;
+    let bytes = field.bytes().await.map_err(|error| malformed(&error))?;
     String::from_utf8(bytes.into()).map_err(|_| invalid(name, "it is not UTF-8"))
 }
 
-fn malformed(error: MultipartError) -> Problem {
+fn malformed(error: &MultipartError) -> Problem {
     Problem::MalformedMultipart {
         detail: error.body_text(),
     }
