@@ -6,7 +6,7 @@ use crate::problem::Problem;
 
 /// A representation of embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Representation {
+pub(crate) enum Representation {
     /// OpenAI's list.
     Json,
     /// NumPy's array file, float32 `[N, D]`.
@@ -17,11 +17,11 @@ pub enum Representation {
 
 impl Representation {
     /// In the server's order of preference.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Npy, Self::Safetensors];
+    pub(crate) const ALL: [Self; 3] = [Self::Json, Self::Npy, Self::Safetensors];
 
     /// The media type.
     #[must_use]
-    pub const fn media_type(self) -> &'static str {
+    pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Npy => "application/x-npy",
@@ -30,7 +30,7 @@ impl Representation {
     }
 
     /// The one that the client weighs most; among equals, the first of [`Self::ALL`].
-    pub fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
         let values: Vec<_> = headers.get_all(header::ACCEPT).iter().collect();
         if values.is_empty() {
             return Ok(Self::Json);

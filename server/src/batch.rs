@@ -15,7 +15,7 @@ use crate::engine::{Batch, EngineError};
 const AVERAGE_SHIFT: u32 = 3;
 
 /// Runs batches. The engine is one; tests have others.
-pub trait Run: Send + 'static {
+pub(crate) trait Run: Send + 'static {
     /// The embeddings of a batch, row by row.
     fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError>;
 }
@@ -28,11 +28,11 @@ impl Run for crate::engine::Engine {
 
 /// The engine failed at a batch; the log says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EngineFailed;
+pub(crate) struct EngineFailed;
 
 /// No room for a request's images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full {
+pub(crate) struct Full {
     /// When there should be room, by the measured pace.
     pub retry_after: Duration,
 }
@@ -46,11 +46,11 @@ struct Job {
 
 /// Places in the queue for all images of a request.
 #[derive(Clone, Debug)]
-pub struct Places(Arc<OwnedSemaphorePermit>);
+pub(crate) struct Places(Arc<OwnedSemaphorePermit>);
 
 /// How a batcher groups and bounds.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchLimits {
+pub(crate) struct BatchLimits {
     /// Most images in one engine call.
     pub max_batch: NonZeroUsize,
     /// Most images from admission to answer.
@@ -59,7 +59,7 @@ pub struct BatchLimits {
 
 /// The queue in front of an engine's thread. Dropped, it lets the thread finish what was taken and end.
 #[derive(Debug)]
-pub struct Batcher {
+pub(crate) struct Batcher {
     jobs: Option<mpsc::UnboundedSender<Job>>,
     places: Arc<Semaphore>,
     queue: usize,
@@ -69,7 +69,7 @@ pub struct Batcher {
 
 impl Batcher {
     /// Starts the thread that owns `engine`. Images are `[height, width]` of `size`.
-    pub fn start(
+    pub(crate) fn start(
         name: &str,
         engine: impl Run,
         size: [usize; 2],
@@ -98,7 +98,7 @@ impl Batcher {
     }
 
     /// Takes places for all of a request's images, or none.
-    pub fn admit(&self, images: usize) -> Result<Places, Full> {
+    pub(crate) fn admit(&self, images: usize) -> Result<Places, Full> {
         let full = || Full {
             retry_after: self.retry_after(),
         };
@@ -111,7 +111,7 @@ impl Batcher {
 
     /// Queues an image; the answer comes on the receiver. Dropping that takes the image out again.
     #[must_use]
-    pub fn submit(
+    pub(crate) fn submit(
         &self,
         image: Vec<u8>,
         places: &Places,
@@ -131,7 +131,7 @@ impl Batcher {
 
     /// Most images of one request that can ever be admitted.
     #[must_use]
-    pub const fn capacity(&self) -> usize {
+    pub(crate) const fn capacity(&self) -> usize {
         self.queue
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 /// What is wrong with a request, or with the server while it answers. The text is the problem's `detail`: what is
 /// wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// No bytes where an image should be.
     #[error("The request has no body: send an image in it.")]
     EmptyBody,
@@ -201,13 +201,13 @@ impl Problem {
 
     /// The HTTP status.
     #[must_use]
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The type, as `urn:detcon:problem:SLUG` ends.
     #[must_use]
-    pub const fn slug(&self) -> &'static str {
+    pub(crate) const fn slug(&self) -> &'static str {
         self.row().1
     }
 
@@ -235,7 +235,7 @@ impl Problem {
 
     /// The answer, with the member `error` that OpenAI's clients read.
     #[must_use]
-    pub fn into_openai_response(self) -> Response {
+    pub(crate) fn into_openai_response(self) -> Response {
         let kind = if self.status().is_server_error() {
             "server_error"
         } else {

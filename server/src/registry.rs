@@ -14,7 +14,7 @@ use crate::problem::Problem;
 
 /// Why a model is not served.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The directory is no whole model.
     #[error(transparent)]
     Directory(#[from] ModelError),
@@ -34,7 +34,7 @@ pub enum Refusal {
 
 /// A model that is served.
 #[derive(Debug)]
-pub struct Model {
+pub(crate) struct Model {
     directory: ModelDirectory,
     batcher: Batcher,
 }
@@ -54,14 +54,14 @@ impl Model {
 
     /// The queue in front of its engine.
     #[must_use]
-    pub const fn batcher(&self) -> &Batcher {
+    pub(crate) const fn batcher(&self) -> &Batcher {
         &self.batcher
     }
 }
 
 /// Where a model stands.
 #[derive(Clone, Debug)]
-pub enum State {
+pub(crate) enum State {
     /// Being checked.
     Loading,
     /// Served.
@@ -72,7 +72,7 @@ pub enum State {
 
 /// How models are run.
 #[derive(Clone, Copy, Debug)]
-pub struct EngineOptions {
+pub(crate) struct EngineOptions {
     /// Threads an engine computes with.
     pub threads: NonZeroUsize,
     /// How images are grouped and bounded.
