@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::engine::{Batch, EngineError};
+use crate::engine::{Batch, EngineError, Output};
 
 /// Weight of the newest measurement in the moving average of the time an image takes: 1/8.
 const AVERAGE_SHIFT: u32 = 3;
@@ -22,7 +22,7 @@ pub(crate) trait Run: Send + 'static {
 
 impl Run for crate::engine::Engine {
     fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
-        Self::run(self, batch)
+        Self::run(self, batch, Output::Embedding)
     }
 }
 

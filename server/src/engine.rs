@@ -11,8 +11,30 @@ use ort::value::TensorRef;
 
 /// The graph's input: uint8 RGB `[N, H, W, 3]`.
 const INPUT: &str = "images";
-/// The graph's output that is served here: float32 `[N, D]`.
-const OUTPUT: &str = "embedding";
+
+/// An output of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The spatial mean of the last stage, `[N, D]`.
+    Embedding,
+    /// The last stage, `[N, C, h, w]`.
+    C5,
+}
+
+impl Output {
+    /// Its name in the graph.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::C5 => "c5",
+        }
+    }
+
+    /// Options that compute it alone.
+    fn options(self) -> Result<RunOptions<HasSelectedOutputs>, ort::Error> {
+        Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(self.name())))
+    }
+}
 
 /// Why an engine could not be started or run.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +101,8 @@ pub struct Batch {
 /// A session and how it is run.
 pub struct Engine {
     session: Session,
-    options: RunOptions<HasSelectedOutputs>,
+    embedding: RunOptions<HasSelectedOutputs>,
+    c5: RunOptions<HasSelectedOutputs>,
 }
 
 impl fmt::Debug for Engine {
@@ -103,18 +126,26 @@ impl Engine {
             .with_intra_threads(threads.get())
             .map_err(ort::Error::from)?
             .commit_from_file(path)?;
-        let options = RunOptions::new()?.with_outputs(OutputSelector::no_default().with(OUTPUT));
-        Ok(Self { session, options })
+        let (embedding, c5) = (Output::Embedding.options()?, Output::C5.options()?);
+        Ok(Self {
+            session,
+            embedding,
+            c5,
+        })
     }
 
-    /// The embeddings of a batch, `[N, D]` row by row.
-    pub fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
+    /// An output for a batch, in C order.
+    pub fn run(&mut self, batch: &Batch, output: Output) -> Result<Vec<f32>, EngineError> {
         let input = TensorRef::from_array_view((batch.shape, batch.images.as_slice()))?;
+        let options = match output {
+            Output::Embedding => &self.embedding,
+            Output::C5 => &self.c5,
+        };
         let outputs = self
             .session
-            .run_with_options(ort::inputs![INPUT => input], &self.options)?;
-        let (shape, values) = outputs[OUTPUT].try_extract_tensor::<f32>()?;
-        if shape.len() != 2 || usize::try_from(shape[0]) != Ok(batch.shape[0]) {
+            .run_with_options(ort::inputs![INPUT => input], options)?;
+        let (shape, values) = outputs[output.name()].try_extract_tensor::<f32>()?;
+        if shape.first().and_then(|&n| usize::try_from(n).ok()) != Some(batch.shape[0]) {
             return Err(EngineError::Output {
                 found: shape.to_vec(),
                 images: batch.shape[0],

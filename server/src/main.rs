@@ -1,5 +1,6 @@
 //! `detcon-server`: serves embeddings of photographs over HTTP.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -70,6 +71,7 @@ fn start_log(arguments: &LogArguments) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {:?}", arguments.log))?;
     let log = tracing_subscriber::fmt()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match arguments.log_format {

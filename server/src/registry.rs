@@ -9,7 +9,7 @@ use std::time::Instant;
 use detcon_core::model::{self, Disagreement, Manifest, ModelDirectory, ModelError, Precision};
 
 use crate::batch::{BatchLimits, Batcher};
-use crate::engine::{Batch, Engine, EngineError, Runtime};
+use crate::engine::{Batch, Engine, EngineError, Output, Runtime};
 use crate::problem::Problem;
 
 /// Why a model is not served.
@@ -201,16 +201,22 @@ fn prepare(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<Mod
     let graph = directory.graph(Precision::Fp32).ok_or(Refusal::NoGraph)?;
     let mut engine = Engine::open(runtime, &graph, options.threads)?;
     let check = directory.self_check()?;
-    let embedding = engine.run(&Batch {
-        shape: check.shape,
-        images: check.images.clone(),
-    })?;
+    let embedding = engine.run(
+        &Batch {
+            shape: check.shape,
+            images: check.images.clone(),
+        },
+        Output::Embedding,
+    )?;
     check.compare(&embedding)?;
     let side = directory.manifest().preprocess.size() as usize;
-    engine.run(&Batch {
-        shape: [1, side, side, 3],
-        images: vec![0; side * side * 3],
-    })?;
+    engine.run(
+        &Batch {
+            shape: [1, side, side, 3],
+            images: vec![0; side * side * 3],
+        },
+        Output::Embedding,
+    )?;
     let batcher = Batcher::start(&name(path), engine, [side, side], options.limits)?;
     Ok(Model { directory, batcher })
 }

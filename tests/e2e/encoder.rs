@@ -2,12 +2,16 @@
 //! each against the published code's outputs.
 
 use std::fs;
+use std::num::NonZeroUsize;
 
 use detcon_core::arch::Depth;
 use detcon_core::checkpoint::Checkpoint;
+use detcon_core::model::Precision;
 use detcon_core::reference;
+use detcon_server::engine::{Batch, Engine, Output};
 use detcon_tests::golden::{self, EncoderCase};
 use detcon_tests::models;
+use detcon_tests::service::RUNTIME;
 
 /// Largest difference allowed, as a share of the output's largest magnitude: both sides compute in float32, and
 /// rounding adds up over the 66 blocks of a ResNet-200.
@@ -51,6 +55,37 @@ fn the_reference_forward_pass_equals_the_published_code() {
                 assert!(
                     error <= tolerance(spec.depth()),
                     "{name} of {shape:?}: {error:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_served_graph_equals_the_published_code() {
+    for encoder in golden::encoders() {
+        let model = models::imported(&encoder.arch, encoder.seed);
+        let graph = model.graph(Precision::Fp32).unwrap();
+        let mut engine = Engine::open(&RUNTIME, &graph, NonZeroUsize::new(2).unwrap()).unwrap();
+        for case in &encoder.cases {
+            let shape = case.images.shape.clone().try_into().unwrap();
+            let batch = Batch {
+                shape,
+                images: case.images.values.clone(),
+            };
+            for (name, expected) in &case.outputs {
+                let output = match name.as_str() {
+                    "embedding" => Output::Embedding,
+                    "c5" => Output::C5,
+                    _ => continue, // stages that this graph does not give
+                };
+                let found = engine.run(&batch, output).unwrap();
+                let error = golden::largest_error(&found, &expected.values);
+                println!("{} {shape:?} {name}: {error:.1e}", encoder.arch);
+                assert!(
+                    error <= tolerance(model.manifest().spec.depth()),
+                    "{} {shape:?} {name}: {error:e}",
+                    encoder.arch
                 );
             }
         }

@@ -1,6 +1,10 @@
 //! End-to-end tests: published checkpoints in, embeddings of photographs out, through the real converter and
 //! the real server. One binary; a file a subject.
 
+mod answers;
 mod checkpoints;
 mod encoder;
 mod import;
+mod lifecycle;
+mod photographs;
+mod problems;

@@ -16,7 +16,7 @@ const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file or the directory could not be read.
-    #[error("{} could not be read: {source}", path.display())]
+    #[error("{} could not be read: {source}", name(path))]
     Io {
         /// What was read.
         path: PathBuf,
@@ -24,7 +24,10 @@ pub enum ModelError {
         source: io::Error,
     },
     /// The manifest is too long to be one.
-    #[error("{} is {bytes} bytes long: a manifest has at most {MAX_MANIFEST_BYTES}", path.display())]
+    #[error(
+        "{} is {bytes} bytes long: a manifest has at most {MAX_MANIFEST_BYTES}",
+        name(path)
+    )]
     ManifestTooLong {
         /// The manifest.
         path: PathBuf,
@@ -32,7 +35,7 @@ pub enum ModelError {
         bytes: u64,
     },
     /// The manifest is not what this release reads.
-    #[error("{} is not a manifest of this format: {source}", path.display())]
+    #[error("{} is not a manifest of this format: {source}", name(path))]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -86,6 +89,14 @@ pub enum ModelError {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+/// What a path ends in: reasons reach clients, who have no business with where a store is.
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// A model directory whose manifest was read and whose files are what the manifest says.
