@@ -30,8 +30,7 @@ check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests:
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 	$(CARGO) test --locked --package detcon-server --lib openapi
 
-bench: .deps/onnxruntime ## measures preprocessing and serving; results also in target/bench/*.json
-	$(CARGO) bench --locked --package detcon-core --bench preprocess
+bench: .deps/onnxruntime .deps/python ## measures preprocessing and serving; results also in target/bench/*.json
 	$(CARGO) bench --locked --package detcon-tests --bench serving
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type

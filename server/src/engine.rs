@@ -87,6 +87,12 @@ impl Runtime {
             .map_err(|error| library(Box::new(error)))?;
         Ok(Self { environment })
     }
+
+    /// What sessions of one's own are opened in.
+    #[must_use]
+    pub const fn environment(&self) -> &Environment {
+        &self.environment
+    }
 }
 
 /// A batch of images of one size.

@@ -34,7 +34,7 @@ fn photographs() -> Vec<Photograph> {
 
 fn photograph(path: &Path) -> Photograph {
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-    let (media_type, expected) = if name.ends_with(".png") {
+    let (media_type, expected) = if path.extension().is_some_and(|ending| ending == "png") {
         ("image/png", vec![(format!("{name}.embedding"), 0.001)])
     } else {
         let accurate = (format!("{name}.accurate_dct.embedding"), 0.004);
