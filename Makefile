@@ -7,6 +7,9 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+FUZZ_TARGET ?= pickle
+FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
@@ -29,12 +32,17 @@ check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 	$(CARGO) test --locked --package detcon-server --lib openapi
+	$(CARGO) test --locked --package detcon-core --lib schema
 
 bench: .deps/onnxruntime .deps/python ## measures preprocessing and serving; results also in target/bench/*.json
 	$(CARGO) bench --locked --package detcon-tests --bench serving
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
+	$(CARGO) run --locked --quiet --package detcon-core --example manifest_schema > openapi/manifest.schema.json
+
+fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, image) for FUZZ_SECONDS
+	RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" $(CARGO) fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048
 
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
@@ -45,5 +53,7 @@ clean: ## removes what was built and fetched, but no models
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
 
+$(TOOLS)/bin/cargo-fuzz:
+	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)

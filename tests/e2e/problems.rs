@@ -388,3 +388,42 @@ async fn a_request_with_more_images_than_the_queue_holds_is_refused_whole() {
     setup.refused(request, 413, "too-many-images").await;
     setup.still_answers().await;
 }
+
+/// Photographs with bytes changed or cut off, under every kind of `Content-Type`.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_body_makes_the_server_fail() {
+    let setup = setup(&[]).await;
+    let mut state = 1_u64;
+    let mut random = move |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let whole = [photograph("jpg"), photograph("png")];
+    let kinds = [
+        "image/jpeg",
+        "application/octet-stream",
+        "application/json",
+        "multipart/form-data; boundary=x",
+    ];
+    for _ in 0..120 {
+        let mut body = whole[random(whole.len())].clone();
+        for _ in 0..random(20) {
+            let place = random(body.len());
+            body[place] = u8::try_from(random(256)).unwrap();
+        }
+        body.truncate(1 + random(2 * body.len()));
+        let response = setup
+            .post(kinds[random(kinds.len())], body)
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            response.status().as_u16() < 500,
+            "{}",
+            response.text().await.unwrap()
+        );
+    }
+    setup.still_answers().await;
+}

@@ -154,6 +154,22 @@ impl Manifest {
 mod tests {
     use super::*;
 
+    /// `make openapi` writes it anew.
+    #[test]
+    fn the_committed_schema_is_that_of_the_manifest() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../openapi/manifest.schema.json"
+        );
+        let committed = std::fs::read(path).expect("openapi/manifest.schema.json is there");
+        let committed: serde_json::Value = serde_json::from_slice(&committed).expect("it is JSON");
+        let current = serde_json::to_value(schemars::schema_for!(Manifest)).expect("it is JSON");
+        assert!(
+            committed == current,
+            "openapi/manifest.schema.json is stale: run `make openapi`"
+        );
+    }
+
     #[test]
     fn a_name_cannot_leave_the_store() {
         for name in [
