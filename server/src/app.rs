@@ -1,12 +1,13 @@
 //! The application: every route on one screen, and what surrounds all of them, outermost first.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, Uri};
-use axum::middleware::from_fn;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
@@ -87,15 +88,33 @@ pub fn document() -> OpenApi {
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, document) = routes().split_for_parts();
     router
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(documentation(document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable()) // bodies are bounded where they are read
-        .layer(CatchPanicLayer::custom(|_| {
-            Problem::Internal.into_response()
-        }))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(observe::requests))
         .with_state(app)
+}
+
+/// Swagger UI and the document. What it does not have is a problem, as everywhere.
+fn documentation(document: OpenApi) -> Router<Arc<App>> {
+    Router::from(SwaggerUi::new("/docs").url("/openapi.json", document)).layer(from_fn(
+        async |request: Request, next: Next| {
+            let uri = request.uri().clone();
+            let response = next.run(request).await;
+            match response.status() {
+                StatusCode::NOT_FOUND => not_found(uri).await.into_response(),
+                _ => response,
+            }
+        },
+    ))
+}
+
+/// The panic itself is on standard error.
+fn panicked(_payload: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::Internal.into_response()
 }
 
 async fn not_found(uri: Uri) -> Problem {
@@ -104,11 +123,10 @@ async fn not_found(uri: Uri) -> Problem {
     }
 }
 
-async fn method_not_allowed(method: Method, _request: Request) -> Response {
+async fn method_not_allowed(method: Method) -> Problem {
     Problem::MethodNotAllowed {
         method: method.to_string(),
     }
-    .into_response()
 }
 
 #[cfg(test)]

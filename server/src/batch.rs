@@ -2,6 +2,7 @@
 //! was busy. No timer: an idle engine starts at once, a busy one finds its next batch waiting.
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -150,7 +151,7 @@ impl Drop for Batcher {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // The thread catches nothing and reports its panics itself.
+            // The thread catches the engine's panics; one of its own it has reported itself.
             let _ = thread.join();
         }
     }
@@ -178,26 +179,35 @@ impl<E: Run> Worker<E> {
             images.extend_from_slice(&job.image);
         }
         let count = jobs.len();
-        match self.engine.run(&Batch {
+        let batch = Batch {
             shape: [count, height, width, 3],
             images,
-        }) {
-            Ok(embeddings) => {
-                let length = embeddings.len() / count;
-                for (job, embedding) in jobs.into_iter().zip(embeddings.chunks_exact(length.max(1)))
-                {
-                    // Whoever left in the meantime does not want it any more.
-                    let _ = job.reply.send(Ok(embedding.to_vec()));
-                }
-            }
-            Err(error) => {
-                tracing::error!(model = self.model, images = count, %error, "inference failed");
-                for job in jobs {
-                    let _ = job.reply.send(Err(EngineFailed));
-                }
-            }
+        };
+        let embeddings = self.embed(&batch).unwrap_or_default();
+        let mut rows = embeddings.chunks_exact((embeddings.len() / count).max(1));
+        for job in jobs {
+            let embedding = rows.next().map(<[f32]>::to_vec).ok_or(EngineFailed);
+            // Whoever left in the meantime does not want it any more.
+            let _ = job.reply.send(embedding);
         }
         self.measure(start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// The embeddings of a batch, row by row. One that cannot be run is logged; the thread goes on to the next.
+    fn embed(&mut self, batch: &Batch) -> Option<Vec<f32>> {
+        let engine = &mut self.engine;
+        let (model, images) = (&self.model, batch.shape[0]);
+        match catch_unwind(AssertUnwindSafe(|| engine.run(batch))) {
+            Ok(Ok(embeddings)) => Some(embeddings),
+            Ok(Err(error)) => {
+                tracing::error!(model, images, %error, "inference failed");
+                None
+            }
+            Err(_panic) => {
+                tracing::error!(model, images, "inference panicked");
+                None
+            }
+        }
     }
 
     /// Keeps the moving average of the time an image takes.
@@ -235,6 +245,11 @@ mod tests {
 
     use super::*;
 
+    /// First byte of an image that the engine fails at.
+    const FAIL: u8 = 254;
+    /// First byte of an image that the engine panics at.
+    const PANIC: u8 = 255;
+
     /// Tells the size of each batch and waits to be let on; an image's embedding is its first byte.
     struct Gate {
         sizes: Sender<usize>,
@@ -245,7 +260,8 @@ mod tests {
         fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
             self.sizes.send(batch.shape[0]).unwrap();
             self.go.recv().unwrap();
-            if batch.images[0] == u8::MAX {
+            assert!(batch.images[0] != PANIC, "the engine panics, as asked");
+            if batch.images[0] == FAIL {
                 return Err(EngineError::Output {
                     found: Vec::new(),
                     images: batch.shape[0],
@@ -316,14 +332,16 @@ mod tests {
 
     #[test]
     fn a_failed_batch_fails_its_own_images_only() {
-        let (batcher, _sizes, go) = start(1, 4);
-        let places = batcher.admit(2).unwrap();
-        let bad = batcher.submit(vec![u8::MAX; 3], &places);
-        let good = batcher.submit(vec![7; 3], &places);
-        go.send(()).unwrap();
-        go.send(()).unwrap();
-        assert_eq!(bad.blocking_recv().unwrap(), Err(EngineFailed));
-        assert_eq!(good.blocking_recv().unwrap(), Ok(vec![7.0]));
+        for first in [FAIL, PANIC] {
+            let (batcher, _sizes, go) = start(1, 4);
+            let places = batcher.admit(2).unwrap();
+            let bad = batcher.submit(vec![first; 3], &places);
+            let good = batcher.submit(vec![7; 3], &places);
+            go.send(()).unwrap();
+            go.send(()).unwrap();
+            assert_eq!(bad.blocking_recv().unwrap(), Err(EngineFailed));
+            assert_eq!(good.blocking_recv().unwrap(), Ok(vec![7.0]));
+        }
     }
 
     #[test]

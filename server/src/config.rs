@@ -13,6 +13,9 @@ const FETCHED_LIBRARY: &str = ".deps/onnxruntime/libonnxruntime.so";
 /// What the system's loader may know it as.
 const SYSTEM_LIBRARY: &str = "libonnxruntime.so";
 
+/// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
+const MAX_COUNT: usize = 65_536;
+
 /// Everything that can be set.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -75,16 +78,16 @@ pub struct EngineArguments {
     #[arg(long, env = "DETCON_ONNXRUNTIME", value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
     /// Threads that one engine computes with [default: the processors this process may use].
-    #[arg(long, env = "DETCON_ENGINE_THREADS", value_name = "N")]
+    #[arg(long, env = "DETCON_ENGINE_THREADS", value_name = "N", value_parser = count)]
     pub engine_threads: Option<NonZeroUsize>,
     /// Images decoded and resized at the same time [default: the processors this process may use].
-    #[arg(long, env = "DETCON_DECODE_THREADS", value_name = "N")]
+    #[arg(long, env = "DETCON_DECODE_THREADS", value_name = "N", value_parser = count)]
     pub decode_threads: Option<NonZeroUsize>,
     /// Most images in one engine call.
-    #[arg(long, env = "DETCON_MAX_BATCH", value_name = "N", default_value = "8")]
+    #[arg(long, env = "DETCON_MAX_BATCH", value_name = "N", default_value = "8", value_parser = count)]
     pub max_batch: NonZeroUsize,
     /// Most images of a model from admission to answer; beyond them requests are refused with 503.
-    #[arg(long, env = "DETCON_QUEUE", value_name = "N", default_value = "256")]
+    #[arg(long, env = "DETCON_QUEUE", value_name = "N", default_value = "256", value_parser = count)]
     pub queue: NonZeroUsize,
 }
 
@@ -95,6 +98,10 @@ pub struct LimitArguments {
     /// Longest body, in bytes.
     #[arg(long, env = "DETCON_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 32 << 20)]
     pub max_body_bytes: usize,
+    /// Most bytes of bodies in memory at the same time, of all requests together; beyond them requests are refused
+    /// with 503. One body of the longest is always taken.
+    #[arg(long, env = "DETCON_BODY_MEMORY", value_name = "BYTES", default_value_t = 512 << 20)]
+    pub body_memory: usize,
     /// Most pixels of an image, read from its header before any is decoded.
     #[arg(long, env = "DETCON_MAX_PIXELS", value_name = "N", default_value_t = ImageLimits::default().pixels)]
     pub max_pixels: u64,
@@ -106,10 +113,11 @@ pub struct LimitArguments {
         long,
         env = "DETCON_MAX_IMAGES",
         value_name = "N",
-        default_value = "64"
+        default_value = "64",
+        value_parser = count
     )]
     pub max_images: NonZeroUsize,
-    /// Longest wait for a body, and then for its answer, in seconds.
+    /// Longest wait for a request's head, for its body, and then for the answer, in seconds.
     #[arg(
         long,
         env = "DETCON_REQUEST_TIMEOUT",
@@ -130,7 +138,7 @@ impl LimitArguments {
         }
     }
 
-    /// Longest wait for a body, and then for its answer.
+    /// Longest wait for a request's head, for its body, and then for the answer.
     #[must_use]
     pub const fn timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout.get())
@@ -190,6 +198,14 @@ impl EngineArguments {
     pub fn decode_threads(&self) -> NonZeroUsize {
         self.decode_threads.unwrap_or_else(processors)
     }
+}
+
+/// A count from the command line.
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .ok()
+        .filter(|count: &NonZeroUsize| count.get() <= MAX_COUNT)
+        .ok_or_else(|| format!("give a number from 1 to {MAX_COUNT}"))
 }
 
 /// What affinity and the control group's quota leave to this process.

@@ -8,6 +8,7 @@ mod api;
 mod app;
 mod batch;
 pub mod config;
+mod connections;
 mod encode;
 pub mod engine;
 mod input;
@@ -18,4 +19,5 @@ mod registry;
 mod serve;
 
 pub use app::document;
+pub use registry::{Example, StoreError};
 pub use serve::{ServeError, Server};

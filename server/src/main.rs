@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use detcon_server::Server;
 use detcon_server::config::{Config, LogArguments, LogFormat};
+use detcon_server::{Example, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -44,15 +44,16 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Says what to try once there is something to try.
-async fn announce(address: SocketAddr, loaded: impl Future<Output = bool>) {
-    if loaded.await {
-        println!(
-            "try: curl --data-binary @tests/golden/images/astronaut.jpg -H 'Content-Type: image/jpeg' \
-             http://{address}/v1/embeddings"
-        );
-    } else {
-        println!("no model is served: http://{address}/v1/models says why");
-    }
+async fn announce(address: SocketAddr, loaded: impl Future<Output = Option<Example>>) {
+    let query = match loaded.await {
+        Some(Example::Unnamed) => String::new(),
+        Some(Example::Named(name)) => format!("?model={name}"),
+        None => return println!("no model is served: http://{address}/v1/models says why"),
+    };
+    println!(
+        "try: curl --data-binary @tests/golden/images/astronaut.jpg -H 'Content-Type: image/jpeg' \
+         'http://{address}/v1/embeddings{query}'"
+    );
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

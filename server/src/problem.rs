@@ -2,12 +2,14 @@
 //!
 //! Details of what went wrong inside stay in the log.
 
+mod body;
+
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use detcon_core::image::ImageError;
-use serde::Serialize;
+
+pub(crate) use body::ProblemBody;
 
 /// What is wrong with a request, or with the server while it answers. The text is the problem's `detail`: what is
 /// wrong and what to do.
@@ -60,6 +62,12 @@ pub(crate) enum Problem {
         /// As it was sent.
         content_type: String,
     },
+    /// A body that is compressed.
+    #[error("Bodies encoded as {encoding} are not read: send it without Content-Encoding.")]
+    UnsupportedEncoding {
+        /// As it was sent.
+        encoding: String,
+    },
     /// No representation that the client accepts.
     #[error(
         "Nothing here is {accept}: accept application/json, application/x-npy or application/safetensors."
@@ -77,6 +85,9 @@ pub(crate) enum Problem {
     /// No model was named and there is no default.
     #[error("Several models are served, so say which: model=NAME (GET /v1/models lists them).")]
     ModelNotNamed,
+    /// No model was named and none is served.
+    #[error("No model is served: GET /v1/models says why.")]
+    NothingServed,
     /// A model that is still being checked.
     #[error("The model {name:?} is being loaded: try again shortly.")]
     ModelLoading {
@@ -100,7 +111,7 @@ pub(crate) enum Problem {
         known: String,
     },
     /// A field whose value cannot be used.
-    #[error("{field}: {detail}")]
+    #[error("{field}: {detail}.")]
     InvalidField {
         /// The field.
         field: String,
@@ -138,7 +149,7 @@ pub(crate) enum Problem {
         seconds: u64,
     },
     /// All places in the queue are taken.
-    #[error("The server is at its limit: try again in {} s.", retry_after.as_secs().max(1))]
+    #[error("The server is at its limit: try again in {} s.", seconds(*retry_after))]
     Overloaded {
         /// When there should be room.
         retry_after: Duration,
@@ -177,9 +188,16 @@ impl Problem {
             Self::UnsupportedMediaType { .. } => {
                 Row(415, "unsupported-media-type", "Content-Type not read")
             }
+            Self::UnsupportedEncoding { .. } => Row(
+                415,
+                "unsupported-content-encoding",
+                "Content-Encoding not read",
+            ),
             Self::NotAcceptable { .. } => Row(406, "not-acceptable", "Nothing acceptable"),
             Self::UnknownModel { .. } => Row(404, "unknown-model", "Unknown model"),
             Self::ModelNotNamed => Row(400, "model-not-named", "Model not named"),
+            Self::NothingServed => Row(503, "nothing-served", "No model served"),
+            // The request is right and the server cannot do it: repaired, the same request is answered.
             Self::ModelLoading { .. } => Row(503, "model-loading", "Model loading"),
             Self::ModelRefused { .. } => Row(503, "model-refused", "Model refused"),
             Self::UnknownField { .. } => Row(400, "unknown-field", "Unknown field"),
@@ -217,6 +235,7 @@ impl Problem {
             Self::UnknownField { field, .. } | Self::InvalidField { field, .. } => Some(field),
             Self::UnknownModel { .. }
             | Self::ModelNotNamed
+            | Self::NothingServed
             | Self::ModelLoading { .. }
             | Self::ModelRefused { .. } => Some("model"),
             Self::Image { .. } | Self::NoImage { .. } | Self::TooManyImages { .. } => Some("input"),
@@ -227,53 +246,16 @@ impl Problem {
     /// Seconds after which to try again, where that may help.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Overloaded { retry_after } => Some(retry_after.as_secs().max(1)),
+            Self::Overloaded { retry_after } => Some(seconds(*retry_after)),
             Self::ModelLoading { .. } => Some(1),
             _ => None,
         }
     }
+}
 
-    /// The answer, with the member `error` that OpenAI's clients read.
-    #[must_use]
-    pub(crate) fn into_openai_response(self) -> Response {
-        let kind = if self.status().is_server_error() {
-            "server_error"
-        } else {
-            "invalid_request_error"
-        };
-        let error = OpenAiError {
-            message: self.to_string(),
-            kind,
-            param: self.field().map(str::to_owned),
-            code: self.slug(),
-        };
-        self.response(Some(error))
-    }
-
-    fn response(&self, error: Option<OpenAiError>) -> Response {
-        let Row(status, slug, title) = self.row();
-        let kind = format!("urn:detcon:problem:{slug}");
-        let body = ProblemBody {
-            kind,
-            title,
-            status,
-            detail: self.to_string(),
-            error,
-        };
-        let json = serde_json::to_vec(&body).expect("a problem is texts and a number");
-        let mut response = (
-            self.status(),
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            json,
-        )
-            .into_response();
-        if let Some(seconds) = self.retry_after() {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
+/// Whole seconds to wait, rounded up: never so few that the client comes too early.
+fn seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// Rows of what can be wrong with an image.
@@ -291,62 +273,5 @@ const fn image_row(error: &ImageError) -> Row {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        self.response(None)
-    }
-}
-
-/// RFC 9457's members.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Problem)]
-pub(crate) struct ProblemBody {
-    /// `urn:detcon:problem:` and the problem's own name.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:detcon:problem:unknown-model")]
-    kind: String,
-    /// The same for every problem of the type.
-    title: &'static str,
-    /// The HTTP status.
-    status: u16,
-    /// What is wrong and what to do.
-    detail: String,
-    /// The same for OpenAI's clients, where the request was of their shape.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<OpenAiError>,
-}
-
-/// An error as OpenAI's clients read it.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct OpenAiError {
-    /// What is wrong and what to do.
-    message: String,
-    /// `invalid_request_error` or `server_error`.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    /// The field at fault.
-    param: Option<String>,
-    /// The problem's own name.
-    code: &'static str,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_is_never_told_to_come_back_at_once() {
-        let full = Problem::Overloaded {
-            retry_after: Duration::ZERO,
-        };
-        assert_eq!(full.retry_after(), Some(1));
-        assert_eq!(
-            full.clone().into_response().headers()[header::RETRY_AFTER],
-            "1"
-        );
-        assert_eq!(
-            full.into_openai_response().status(),
-            StatusCode::SERVICE_UNAVAILABLE
-        );
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
@@ -30,6 +31,27 @@ pub(crate) enum Refusal {
     /// The engine's thread could not be started.
     #[error("no thread for its engine: {0}")]
     Thread(#[from] std::io::Error),
+    /// Checking it panicked.
+    #[error("it could not be checked: the server's log says why")]
+    Panic,
+}
+
+/// Why a store cannot be served from.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be listed.
+    #[error(
+        "the models could not be listed: {0}; give a directory of model directories with --models"
+    )]
+    List(#[from] ModelError),
+    /// The default model is not in it.
+    #[error("--default-model {name:?} is not among the models of --models: {known}")]
+    DefaultModel {
+        /// As it was given.
+        name: String,
+        /// Those that are there.
+        known: String,
+    },
 }
 
 /// A model that is served.
@@ -91,25 +113,28 @@ impl Registry {
     pub(crate) fn open(
         store: &Path,
         default: Option<String>,
-    ) -> Result<(Self, Vec<PathBuf>), ModelError> {
+    ) -> Result<(Self, Vec<PathBuf>), StoreError> {
         let directories = model::list(store)?;
-        let models = directories
-            .iter()
-            .map(|path| (name(path), State::Loading))
-            .collect();
-        Ok((
-            Self {
-                models: RwLock::new(models),
-                default,
-            },
-            directories,
-        ))
+        let names: Vec<_> = directories.iter().map(|path| name(path)).collect();
+        if let Some(name) = default.as_ref().filter(|name| !names.contains(name)) {
+            return Err(StoreError::DefaultModel {
+                name: name.clone(),
+                known: names.join(", "),
+            });
+        }
+        let models = names.into_iter().map(|name| (name, State::Loading));
+        let registry = Self {
+            models: RwLock::new(models.collect()),
+            default,
+        };
+        Ok((registry, directories))
     }
 
     /// Checks the model at `path`, warms it up, and serves it or refuses it.
     pub(crate) fn load(&self, path: &Path, runtime: &Runtime, options: EngineOptions) {
         let (name, start) = (name(path), Instant::now());
-        let state = match prepare(path, runtime, options) {
+        let prepared = catch_unwind(AssertUnwindSafe(|| prepare(path, runtime, options)));
+        let state = match prepared.unwrap_or(Err(Refusal::Panic)) {
             Ok(model) => {
                 let manifest = model.manifest();
                 let (arch, pretrained) = (manifest.spec.to_string(), manifest.pretrained);
@@ -157,14 +182,13 @@ impl Registry {
                 .any(|(_, state)| matches!(state, State::Ready(_)))
     }
 
-    /// The model that a request asks for, or the one it means when it names none.
+    /// The model that a request asks for, or the one it means when it names none: the default, or else the only one
+    /// that is served.
     pub(crate) fn find(&self, name: Option<&str>) -> Result<Arc<Model>, Problem> {
         let models = self.models.read().expect("no writer panics");
-        let name = match (name, &self.default) {
-            (Some(name), _) => name,
-            (None, Some(default)) => default,
-            (None, None) if models.len() == 1 => models.keys().next().map_or("", String::as_str),
-            (None, None) => return Err(Problem::ModelNotNamed),
+        let name = match name.or(self.default.as_deref()) {
+            Some(name) => name,
+            None => only(&models)?,
         };
         match models.get(name) {
             Some(State::Ready(model)) => Ok(Arc::clone(model)),
@@ -181,10 +205,50 @@ impl Registry {
         }
     }
 
+    /// A model that is served, for a first request: its name where a request has to give it.
+    pub(crate) fn example(&self) -> Option<Example> {
+        if self.find(None).is_ok() {
+            return Some(Example::Unnamed);
+        }
+        let states = self.states().into_iter();
+        let mut ready = states.filter(|(_, state)| matches!(state, State::Ready(_)));
+        ready.next().map(|(name, _)| Example::Named(name))
+    }
+
     /// Lets go of every model: engines finish what they have and their threads end.
     pub(crate) fn close(&self) {
         let models = std::mem::take(&mut *self.models.write().expect("no writer panics"));
         drop(models);
+    }
+}
+
+/// How a first request reaches a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Example {
+    /// Without naming it.
+    Unnamed,
+    /// By this name.
+    Named(String),
+}
+
+/// The name of the only model that is in the store, or of the only one that is served once all are decided about.
+fn only(models: &BTreeMap<String, State>) -> Result<&str, Problem> {
+    let loading = models
+        .iter()
+        .find(|(_, state)| matches!(state, State::Loading));
+    let mut ready = models
+        .iter()
+        .filter(|(_, state)| matches!(state, State::Ready(_)));
+    match (models.len(), loading, ready.next(), ready.next()) {
+        (1, ..) => models
+            .keys()
+            .next()
+            .map(String::as_str)
+            .ok_or(Problem::NothingServed),
+        (_, Some((name, _)), ..) => Err(Problem::ModelLoading { name: name.clone() }),
+        (_, None, None, _) => Err(Problem::NothingServed),
+        (_, None, Some((name, _)), None) => Ok(name),
+        (_, None, Some(_), Some(_)) => Err(Problem::ModelNotNamed),
     }
 }
 

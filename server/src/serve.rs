@@ -7,24 +7,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use detcon_core::model::ModelError;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::app::{App, router};
 use crate::batch::BatchLimits;
 use crate::config::Config;
+use crate::connections::{self, Waits};
 use crate::engine::{EngineError, Runtime};
-use crate::input::Limits;
+use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
-use crate::registry::{EngineOptions, Registry};
+use crate::registry::{EngineOptions, Example, Registry, StoreError};
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The store could not be listed.
-    #[error("the models could not be listed: {0}")]
-    Store(#[from] ModelError),
+    /// The store cannot be served from.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// ONNX Runtime could not be loaded.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -36,9 +36,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
-    /// Connections could no longer be taken.
-    #[error("connections could not be taken: {0}")]
-    Accept(#[source] io::Error),
+    /// An engine did not end well.
+    #[error("an engine did not end well: {0}")]
+    End(#[source] tokio::task::JoinError),
 }
 
 /// A server that has its address and loads its models.
@@ -48,7 +48,7 @@ pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
     loaded: watch::Receiver<bool>,
-    grace: Duration,
+    waits: Waits,
 }
 
 impl Server {
@@ -70,6 +70,7 @@ impl Server {
             bytes: config.limits.max_body_bytes,
             images: config.limits.max_images.get(),
             timeout: config.limits.timeout(),
+            memory: BodyMemory::new(config.limits.body_memory.max(config.limits.max_body_bytes)),
         };
         let decoders = config.engine.decode_threads().get();
         let pipeline = Pipeline::new(decoders, config.limits.image(), config.limits.timeout());
@@ -82,13 +83,16 @@ impl Server {
             },
         };
         let loaded = load(Arc::clone(&app), directories, runtime, options);
-        let grace = Duration::from_secs(config.listen.shutdown_grace);
+        let waits = Waits {
+            head: config.limits.timeout(),
+            grace: Duration::from_secs(config.listen.shutdown_grace),
+        };
         Ok(Self {
             listener,
             address,
             app,
             loaded,
-            grace,
+            waits,
         })
     }
 
@@ -98,13 +102,13 @@ impl Server {
         self.address
     }
 
-    /// Waits until every model is served or refused; says whether any is served.
-    pub fn loaded(&self) -> impl Future<Output = bool> + Send + use<> {
+    /// Waits until every model is served or refused; says how a first request reaches one, if any is served.
+    pub fn loaded(&self) -> impl Future<Output = Option<Example>> + Send + use<> {
         let (mut loaded, app) = (self.loaded.clone(), Arc::clone(&self.app));
         async move {
             // The sender goes only after it has said so.
             let _ = loaded.wait_for(|loaded| *loaded).await;
-            app.registry.is_ready()
+            app.registry.example()
         }
     }
 
@@ -113,33 +117,26 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        let (asked, mut was_asked) = watch::channel(false);
         let closing = Arc::clone(&self.app);
-        let graceful = async move {
+        let asked = async move {
             shutdown.await;
             closing.close();
             tracing::info!("shutting down");
-            let _ = asked.send(true); // the server may be gone already
         };
-        let service = axum::serve(self.listener, router(Arc::clone(&self.app)))
-            .with_graceful_shutdown(graceful);
-        let late = async {
-            // An error means that the sender is gone without having asked: then there is nothing to wait for.
-            if was_asked.wait_for(|asked| *asked).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(self.grace).await;
-        };
-        let served = tokio::select! {
-            served = service => served.map_err(ServeError::Accept),
-            () = late => {
-                tracing::warn!(grace_s = self.grace.as_secs(), "requests were still in flight after the grace");
-                Ok(())
-            }
-        };
-        let registry = self.app;
-        let _ = tokio::task::spawn_blocking(move || registry.registry.close()).await;
-        served
+        connections::serve(
+            self.listener,
+            router(Arc::clone(&self.app)),
+            self.waits,
+            asked,
+        )
+        .await;
+        // Waits for the engines' threads, which must not hold up others that run here.
+        let app = self.app;
+        tokio::task::spawn_blocking(move || app.registry.close())
+            .await
+            .map_err(ServeError::End)?;
+        tracing::info!("stopped");
+        Ok(())
     }
 }
 
@@ -153,6 +150,9 @@ fn load(
     let (loaded, receiver) = watch::channel(false);
     tokio::task::spawn_blocking(move || {
         for directory in directories {
+            if app.is_closing() {
+                break;
+            }
             app.registry.load(&directory, &runtime, options);
         }
         let _ = loaded.send(true); // the server may be gone already

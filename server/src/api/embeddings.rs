@@ -95,6 +95,7 @@ async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Pro
         });
     }
     let mut embeddings = app.pipeline.embed(&model, asked.images).await?;
+    drop(asked.memory); // the body is gone
     match asked.norm {
         Norm::Pooled => {}
         Norm::Unit => embeddings

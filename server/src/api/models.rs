@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use detcon_core::model::Precision;
 use serde::Serialize;
@@ -140,8 +141,11 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
 )]
 pub(crate) async fn describe(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelDetail>, Problem> {
+    let Path(name) = name.map_err(|_| Problem::UnknownModel {
+        name: "\u{fffd}".to_owned(), // bytes that are no text
+    })?;
     let model = app.registry.find(Some(&name))?;
     let manifest = model.manifest();
     let file = |(name, entry): (&String, &detcon_core::model::FileEntry)| {

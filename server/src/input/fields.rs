@@ -48,6 +48,7 @@ impl Fields {
             norm: self.norm.unwrap_or_default(),
             encoding: Encoding::default(),
             dimensions: None,
+            memory: None,
         }
     }
 }

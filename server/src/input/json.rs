@@ -1,10 +1,14 @@
 //! OpenAI's embeddings request, with images as data URIs. Unknown fields and wrong types are errors that name them.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::fields::{Fields, invalid, once, unknown};
 use super::{Embeddings, Encoding, Norm};
@@ -64,29 +68,28 @@ pub(crate) enum EncodingFormat {
 
 /// Reads the body; `fields` are those of the query.
 pub(super) fn read(body: &[u8], mut fields: Fields, limit: usize) -> Result<Embeddings, Problem> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| Problem::MalformedJson {
-        detail: error.to_string(),
-    })?;
-    let Value::Object(object) = value else {
-        return Err(Problem::MalformedJson {
-            detail: "it holds something other than an object".to_owned(),
-        });
+    let object: Object<'_> =
+        serde_json::from_slice(body).map_err(|error| Problem::MalformedJson {
+            detail: error.to_string(),
+        })?;
+    object.check()?;
+    if let Some(model) = object.text("model")? {
+        once("model", &mut fields.model, model)?;
+    }
+    if let Some(normalize) = object.value("normalize", "it is neither true nor false")? {
+        let norm = if normalize { Norm::Unit } else { Norm::Pooled };
+        once("normalize", &mut fields.norm, norm)?;
+    }
+    object.text("user")?;
+    let encoding = match object.text("encoding_format")?.as_deref() {
+        None | Some("float") => Encoding::Float,
+        Some("base64") => Encoding::Base64,
+        Some(_) => {
+            let detail = "it is neither \"float\" nor \"base64\"";
+            return Err(invalid("encoding_format", detail));
+        }
     };
-    if let Some(name) = object.keys().find(|name| !KNOWN.contains(&name.as_str())) {
-        return Err(unknown(name, &KNOWN));
-    }
-    if let Some(model) = text(&object, "model")? {
-        once("model", &mut fields.model, model.to_owned())?;
-    }
-    if let Some(normalize) = boolean(&object, "normalize")? {
-        once(
-            "normalize",
-            &mut fields.norm,
-            if normalize { Norm::Unit } else { Norm::Pooled },
-        )?;
-    }
-    text(&object, "user")?;
-    let (encoding, dimensions) = (encoding(&object)?, dimensions(&object)?);
+    let dimensions = object.value("dimensions", "it is not a whole number")?;
     let images = images(object.get("input"), limit)?;
     Ok(Embeddings {
         encoding,
@@ -95,77 +98,138 @@ pub(super) fn read(body: &[u8], mut fields: Fields, limit: usize) -> Result<Embe
     })
 }
 
-fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, Problem> {
-    match object.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(invalid(field, "it is not a string")),
+/// An object's fields as they were sent, each value yet to be read: a field's text costs nothing until it is known
+/// to be one of ours. No more are kept than there are fields, and one.
+struct Object<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while fields.len() <= KNOWN.len() {
+                    match map.next_entry()? {
+                        Some(field) => fields.push(field),
+                        None => return Ok(Object(fields)),
+                    }
+                }
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
     }
 }
 
-fn boolean(object: &Map<String, Value>, field: &str) -> Result<Option<bool>, Problem> {
-    match object.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(value)) => Ok(Some(*value)),
-        Some(_) => Err(invalid(field, "it is neither true nor false")),
+impl<'a> Object<'a> {
+    /// Refuses fields that do not exist and fields that come twice.
+    fn check(&self) -> Result<(), Problem> {
+        for (index, (name, _)) in self.0.iter().enumerate() {
+            if !KNOWN.contains(&name.as_str()) {
+                return Err(unknown(name, &KNOWN));
+            }
+            if self.0[..index].iter().any(|(other, _)| other == name) {
+                return Err(invalid(name, "it is given twice: give it once"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A field's text; none where it is absent or null.
+    fn get(&self, field: &str) -> Option<&'a str> {
+        let (_, value) = self.0.iter().find(|(name, _)| name == field)?;
+        Some(value.get()).filter(|text| *text != "null")
+    }
+
+    fn value<T: Deserialize<'a>>(&self, field: &str, wrong: &str) -> Result<Option<T>, Problem> {
+        let text = self.get(field).map(serde_json::from_str).transpose();
+        text.map_err(|_| invalid(field, wrong))
+    }
+
+    fn text(&self, field: &str) -> Result<Option<String>, Problem> {
+        self.value(field, "it is not a string")
     }
 }
 
-fn encoding(object: &Map<String, Value>) -> Result<Encoding, Problem> {
-    match text(object, "encoding_format")? {
-        None | Some("float") => Ok(Encoding::Float),
-        Some("base64") => Ok(Encoding::Base64),
-        Some(_) => Err(invalid(
-            "encoding_format",
-            "it is neither \"float\" nor \"base64\"",
-        )),
+/// The values of a list as they were sent. No more are kept than the limit allows.
+struct List<'a> {
+    values: Vec<&'a RawValue>,
+    beyond_limit: bool,
+}
+
+/// Reads a [`List`] of at most this many values.
+struct ListOf(usize);
+
+impl<'de> Visitor<'de> for ListOf {
+    type Value = List<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while values.len() < self.0 {
+            match seq.next_element()? {
+                Some(value) => values.push(value),
+                None => {
+                    return Ok(List {
+                        values,
+                        beyond_limit: false,
+                    });
+                }
+            }
+        }
+        let beyond_limit = seq.next_element::<IgnoredAny>()?.is_some();
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(List {
+            values,
+            beyond_limit,
+        })
     }
 }
 
-fn dimensions(object: &Map<String, Value>) -> Result<Option<usize>, Problem> {
-    match object.get("dimensions") {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
-            Some(dimensions) => Ok(Some(dimensions)),
-            None => Err(invalid("dimensions", "it is not a whole number")),
-        },
-    }
-}
-
-fn images(input: Option<&Value>, limit: usize) -> Result<Vec<Bytes>, Problem> {
-    let uris = match input {
-        None | Some(Value::Null) => {
-            return Err(Problem::NoImage {
-                what: "data URI as input",
-            });
-        }
-        Some(one @ Value::String(_)) => std::slice::from_ref(one),
-        Some(Value::Array(many)) if many.is_empty() => {
-            return Err(Problem::NoImage {
-                what: "data URI in input",
-            });
-        }
-        Some(Value::Array(many)) if many.len() > limit => {
-            return Err(Problem::TooManyImages { limit });
-        }
-        Some(Value::Array(many)) => many,
-        Some(_) => {
-            return Err(invalid(
-                "input",
-                "it is neither a data URI nor a list of them",
-            ));
-        }
+fn images(input: Option<&str>, limit: usize) -> Result<Vec<Bytes>, Problem> {
+    let missing = Problem::NoImage {
+        what: "data URI as input",
     };
-    uris.iter()
-        .enumerate()
-        .map(|(index, uri)| image(index, uri))
-        .collect()
+    let text = input.ok_or(missing.clone())?;
+    let wrong = || invalid("input", "it is neither a data URI nor a list of them");
+    match text.as_bytes().first() {
+        Some(b'"') => Ok(vec![image(0, text)?]),
+        Some(b'[') => {
+            let mut json = serde_json::Deserializer::from_str(text);
+            let list = json.deserialize_seq(ListOf(limit)).map_err(|_| wrong())?;
+            if list.beyond_limit {
+                return Err(Problem::TooManyImages { limit });
+            }
+            if list.values.is_empty() {
+                return Err(missing);
+            }
+            let values = list.values.iter().enumerate();
+            values
+                .map(|(index, value)| image(index, value.get()))
+                .collect()
+        }
+        _ => Err(wrong()),
+    }
 }
+
+/// A string that borrows what it was read from, where that holds no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The bytes in `data:[<media type>];base64,…` (RFC 2397).
-fn image(index: usize, uri: &Value) -> Result<Bytes, Problem> {
+fn image(index: usize, json: &str) -> Result<Bytes, Problem> {
     let wrong = |detail: &str| invalid(&format!("input[{index}]"), detail);
-    let text = uri.as_str().ok_or_else(|| wrong("it is not a string"))?;
+    let Text(text) = serde_json::from_str(json).map_err(|_| wrong("it is not a string"))?;
     let expected = "it is no data URI: send an image as data:image/jpeg;base64,…";
     let (scheme, rest) = text.split_once(':').ok_or_else(|| wrong(expected))?;
     let (media_type, data) = rest.split_once(',').ok_or_else(|| wrong(expected))?;
@@ -254,8 +318,31 @@ mod tests {
             parse(r#"{"input": ["", "", ""]}"#),
             Err(Problem::TooManyImages { limit: 2 })
         ));
+        assert!(matches!(
+            parse(r#"{"model": "m", "model": "m"}"#),
+            Err(Problem::InvalidField { field, .. }) if field == "model"
+        ));
         assert!(matches!(parse("[1]"), Err(Problem::MalformedJson { .. })));
         assert!(matches!(parse("{"), Err(Problem::MalformedJson { .. })));
+    }
+
+    #[test]
+    fn what_is_beyond_the_limits_is_counted_and_not_kept() {
+        let list = format!(r#"{{"input": [{}0]}}"#, "0,".repeat(100_000));
+        assert_eq!(
+            parse(&list).unwrap_err(),
+            Problem::TooManyImages { limit: 2 }
+        );
+        let fields = format!(r#"{{{}"x": 0}}"#, r#""x": 0,"#.repeat(100_000));
+        let Object(kept) = serde_json::from_str(&fields).unwrap();
+        assert_eq!(kept.len(), KNOWN.len() + 1);
+        assert!(matches!(parse(&fields), Err(Problem::UnknownField { .. })));
+    }
+
+    #[test]
+    fn escapes_and_spaces_mean_what_they_mean_in_json() {
+        let one = parse(" { \"input\" : \"data:\\u003bbase64,AQI\\u003d\" , \"model\" : null } ");
+        assert_eq!(one.unwrap().images, [&b"\x01\x02"[..]]);
     }
 
     proptest! {

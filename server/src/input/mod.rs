@@ -9,9 +9,11 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
+pub(crate) use body::{BodyMemory, Share};
 pub(crate) use json::EmbeddingsRequest;
 
 use crate::problem::Problem;
+use body::Held;
 use fields::Fields;
 
 /// How long a request's embeddings are made before they are sent.
@@ -35,7 +37,7 @@ pub(crate) enum Encoding {
 }
 
 /// A request for embeddings, read and checked as far as it can be without the model.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Embeddings {
     /// The model that was named.
     pub(crate) model: Option<String>,
@@ -47,6 +49,8 @@ pub(crate) struct Embeddings {
     pub(crate) encoding: Encoding,
     /// Length of the vectors that the client expects.
     pub(crate) dimensions: Option<usize>,
+    /// What the body holds of the memory for bodies: to be kept for as long as the images are.
+    pub(crate) memory: Share,
 }
 
 /// The forms that a request for embeddings can have.
@@ -94,22 +98,53 @@ pub(crate) async fn read(
 ) -> Result<Embeddings, Problem> {
     let mut fields = Fields::from_query(request.uri())?;
     let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, limits).await?;
+    plain(&parts.headers)?;
+    let Held { bytes, share } = body::read(&parts.headers, body, limits).await?;
     if bytes.is_empty() {
         return Err(Problem::EmptyBody);
     }
-    match form {
-        Form::Raw => Ok(fields.with_images(vec![bytes])),
+    let embeddings = match form {
+        Form::Raw => fields.with_images(vec![bytes]),
         Form::Multipart => {
             let images = multipart::read(parts, bytes, &mut fields, limits.images).await?;
-            Ok(fields.with_images(images))
+            fields.with_images(images)
         }
-        Form::Json => json::read(&bytes, fields, limits.images),
+        Form::Json => json(bytes, fields, limits.images).await?,
+    };
+    Ok(Embeddings {
+        memory: share,
+        ..embeddings
+    })
+}
+
+/// Megabytes of base64 take tens of milliseconds: too long for a thread that others' requests wait for.
+async fn json(body: Bytes, fields: Fields, limit: usize) -> Result<Embeddings, Problem> {
+    let read = tokio::task::spawn_blocking(move || json::read(&body, fields, limit));
+    read.await.map_err(|error| {
+        tracing::error!(%error, "reading JSON panicked");
+        Problem::Internal
+    })?
+}
+
+/// Refuses what is compressed: its length says nothing about what comes out.
+fn plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
+    match encodings
+        .iter()
+        .find(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        None => Ok(()),
+        Some(value) => Err(Problem::UnsupportedEncoding {
+            encoding: String::from_utf8_lossy(value.as_bytes())
+                .chars()
+                .take(100)
+                .collect(),
+        }),
     }
 }
 
 /// What a request may hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Longest body, in bytes.
     pub(crate) bytes: usize,
@@ -117,4 +152,6 @@ pub(crate) struct Limits {
     pub(crate) images: usize,
     /// Longest wait for the body.
     pub(crate) timeout: std::time::Duration,
+    /// For the bodies of all requests.
+    pub(crate) memory: BodyMemory,
 }

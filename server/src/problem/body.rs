@@ -1,0 +1,90 @@
+//! How a problem is sent: RFC 9457's members, and the member that OpenAI's clients read.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::{Problem, Row};
+
+impl Problem {
+    /// The answer, with the member `error` that OpenAI's clients read.
+    #[must_use]
+    pub(crate) fn into_openai_response(self) -> Response {
+        let kind = if self.status().is_server_error() {
+            "server_error"
+        } else {
+            "invalid_request_error"
+        };
+        let error = OpenAiError {
+            message: self.to_string(),
+            kind,
+            param: self.field().map(str::to_owned),
+            code: self.slug(),
+        };
+        self.response(Some(error))
+    }
+
+    fn response(&self, error: Option<OpenAiError>) -> Response {
+        let Row(status, slug, title) = self.row();
+        let kind = format!("urn:detcon:problem:{slug}");
+        let body = ProblemBody {
+            kind,
+            title,
+            status,
+            detail: self.to_string(),
+            error,
+        };
+        let json = serde_json::to_vec(&body).expect("a problem is texts and a number");
+        let mut response = (
+            self.status(),
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            json,
+        )
+            .into_response();
+        if let Some(seconds) = self.retry_after() {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.response(None)
+    }
+}
+
+/// RFC 9457's members.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// `urn:detcon:problem:` and the problem's own name.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:detcon:problem:unknown-model")]
+    kind: String,
+    /// The same for every problem of the type.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong and what to do.
+    detail: String,
+    /// The same for OpenAI's clients, where the request was of their shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<OpenAiError>,
+}
+
+/// An error as OpenAI's clients read it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct OpenAiError {
+    /// What is wrong and what to do.
+    message: String,
+    /// `invalid_request_error` or `server_error`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The field at fault.
+    param: Option<String>,
+    /// The problem's own name.
+    code: &'static str,
+}

@@ -1,0 +1,102 @@
+//! The table's own tests; that each problem is what a client gets is tested where requests are.
+
+use std::collections::BTreeSet;
+
+use axum::http::header;
+use axum::response::IntoResponse as _;
+
+use super::*;
+
+/// One problem of every kind.
+fn every() -> Vec<Problem> {
+    let text = || "x".to_owned();
+    let image = |source| Problem::Image { index: 0, source };
+    let retry_after = Duration::ZERO;
+    vec![
+        Problem::EmptyBody,
+        Problem::NoImage { what: "part" },
+        Problem::TooManyImages { limit: 1 },
+        Problem::BodyTooLarge { limit: 1 },
+        Problem::BodyIncomplete,
+        image(ImageError::Empty),
+        image(ImageError::UnknownFormat),
+        image(ImageError::TooManyBytes { bytes: 2, limit: 1 }),
+        Problem::MissingContentType,
+        Problem::UnsupportedMediaType {
+            content_type: text(),
+        },
+        Problem::UnsupportedEncoding { encoding: text() },
+        Problem::NotAcceptable { accept: text() },
+        Problem::UnknownModel { name: text() },
+        Problem::ModelNotNamed,
+        Problem::NothingServed,
+        Problem::ModelLoading { name: text() },
+        Problem::ModelRefused {
+            name: text(),
+            reason: text(),
+        },
+        Problem::UnknownField {
+            field: text(),
+            known: text(),
+        },
+        Problem::InvalidField {
+            field: text(),
+            detail: text(),
+        },
+        Problem::MalformedJson { detail: text() },
+        Problem::MalformedMultipart { detail: text() },
+        Problem::NotFound { path: text() },
+        Problem::MethodNotAllowed { method: text() },
+        Problem::RequestTimeout { seconds: 1 },
+        Problem::Overloaded { retry_after },
+        Problem::Timeout { seconds: 1 },
+        Problem::ShuttingDown,
+        Problem::Engine,
+        Problem::Internal,
+    ]
+}
+
+#[test]
+fn every_kind_of_problem_has_a_type_and_a_title_of_its_own() {
+    let problems = every();
+    let kinds: BTreeSet<_> = problems.iter().map(Problem::slug).collect();
+    let titles: BTreeSet<_> = problems.iter().map(|problem| problem.row().2).collect();
+    assert_eq!(
+        (kinds.len(), titles.len()),
+        (problems.len(), problems.len())
+    );
+}
+
+#[test]
+fn every_problem_is_a_client_or_a_server_error_that_says_what_to_do() {
+    for problem in every() {
+        let status = problem.status();
+        assert!(
+            status.is_client_error() || status.is_server_error(),
+            "{problem:?}"
+        );
+        let detail = problem.to_string();
+        assert!(detail.ends_with('.'), "{detail}");
+        let response = problem.into_response();
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+    }
+}
+
+#[test]
+fn a_client_is_never_told_to_come_back_too_early() {
+    for (wait, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (2900, "3")] {
+        let retry_after = Duration::from_millis(wait);
+        let full = Problem::Overloaded { retry_after };
+        assert!(
+            full.to_string().contains(&format!(" {seconds} s")),
+            "{full}"
+        );
+        assert_eq!(
+            full.into_openai_response().headers()[header::RETRY_AFTER],
+            seconds
+        );
+    }
+}
