@@ -42,12 +42,23 @@ pub(crate) struct Full {
 struct Job {
     image: Vec<u8>,
     reply: oneshot::Sender<Result<Vec<f32>, EngineFailed>>,
-    _place: Arc<OwnedSemaphorePermit>,
+    place: Place,
 }
 
-/// Places in the queue for all images of a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Places(Arc<OwnedSemaphorePermit>);
+/// Places in the queue for all images of a request, to be given to them one by one.
+#[derive(Debug)]
+pub(crate) struct Places(OwnedSemaphorePermit);
+
+/// An image's place in the queue, free again when this is dropped.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+impl Iterator for Places {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        self.0.split(1)
+    }
+}
 
 /// How a batcher groups and bounds.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +118,7 @@ impl Batcher {
         let permit = Arc::clone(&self.places)
             .try_acquire_many_owned(count)
             .map_err(|_| full())?;
-        Ok(Places(Arc::new(permit)))
+        Ok(Places(permit))
     }
 
     /// Queues an image; the answer comes on the receiver. Dropping that takes the image out again.
@@ -115,13 +126,13 @@ impl Batcher {
     pub(crate) fn submit(
         &self,
         image: Vec<u8>,
-        places: &Places,
+        place: Place,
     ) -> oneshot::Receiver<Result<Vec<f32>, EngineFailed>> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             image,
             reply,
-            _place: Arc::clone(&places.0),
+            place,
         };
         if let Some(jobs) = &self.jobs {
             // Where the thread has ended the job is dropped, and its receiver says so.
@@ -187,8 +198,11 @@ impl<E: Run> Worker<E> {
         let mut rows = embeddings.chunks_exact((embeddings.len() / count).max(1));
         for job in jobs {
             let embedding = rows.next().map(<[f32]>::to_vec).ok_or(EngineFailed);
+            let Job { reply, place, .. } = job;
+            // Before the answer, so that whoever has it finds the place free.
+            drop(place);
             // Whoever left in the meantime does not want it any more.
-            let _ = job.reply.send(embedding);
+            let _ = reply.send(embedding);
         }
         self.measure(start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
     }
@@ -288,11 +302,11 @@ mod tests {
     #[test]
     fn what_queued_while_the_engine_was_busy_is_one_batch_of_at_most_the_limit() {
         let (batcher, sizes, go) = start(3, 16);
-        let places = batcher.admit(6).unwrap();
-        let first = batcher.submit(vec![1; 3], &places);
+        let mut places = batcher.admit(6).unwrap();
+        let first = batcher.submit(vec![1; 3], places.next().unwrap());
         assert_eq!(sizes.recv().unwrap(), 1);
         let others: Vec<_> = (2..=6)
-            .map(|i| batcher.submit(vec![i; 3], &places))
+            .map(|i| batcher.submit(vec![i; 3], places.next().unwrap()))
             .collect();
         for _ in 0..3 {
             go.send(()).unwrap();
@@ -307,11 +321,11 @@ mod tests {
     #[test]
     fn images_whose_client_left_are_not_run() {
         let (batcher, sizes, go) = start(8, 16);
-        let places = batcher.admit(4).unwrap();
-        let first = batcher.submit(vec![1; 3], &places);
+        let mut places = batcher.admit(4).unwrap();
+        let first = batcher.submit(vec![1; 3], places.next().unwrap());
         assert_eq!(sizes.recv().unwrap(), 1);
-        drop(batcher.submit(vec![2; 3], &places));
-        let kept = batcher.submit(vec![3; 3], &places);
+        drop(batcher.submit(vec![2; 3], places.next().unwrap()));
+        let kept = batcher.submit(vec![3; 3], places.next().unwrap());
         go.send(()).unwrap();
         go.send(()).unwrap();
         assert_eq!(first.blocking_recv().unwrap(), Ok(vec![1.0]));
@@ -331,12 +345,27 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_is_answered_has_left_its_place() {
+        let (batcher, _sizes, go) = start(1, 2);
+        let mut places = batcher.admit(2).unwrap();
+        let first = batcher.submit(vec![1; 3], places.next().unwrap());
+        let second = batcher.submit(vec![2; 3], places.next().unwrap());
+        assert!(batcher.admit(1).is_err());
+        go.send(()).unwrap();
+        assert_eq!(first.blocking_recv().unwrap(), Ok(vec![1.0]));
+        assert!(batcher.admit(1).is_ok());
+        go.send(()).unwrap();
+        assert_eq!(second.blocking_recv().unwrap(), Ok(vec![2.0]));
+        assert!(batcher.admit(2).is_ok());
+    }
+
+    #[test]
     fn a_failed_batch_fails_its_own_images_only() {
         for first in [FAIL, PANIC] {
             let (batcher, _sizes, go) = start(1, 4);
-            let places = batcher.admit(2).unwrap();
-            let bad = batcher.submit(vec![first; 3], &places);
-            let good = batcher.submit(vec![7; 3], &places);
+            let mut places = batcher.admit(2).unwrap();
+            let bad = batcher.submit(vec![first; 3], places.next().unwrap());
+            let good = batcher.submit(vec![7; 3], places.next().unwrap());
             go.send(()).unwrap();
             go.send(()).unwrap();
             assert_eq!(bad.blocking_recv().unwrap(), Err(EngineFailed));
@@ -347,8 +376,8 @@ mod tests {
     #[test]
     fn what_was_taken_is_finished_when_the_batcher_goes() {
         let (batcher, _sizes, go) = start(8, 4);
-        let places = batcher.admit(1).unwrap();
-        let answer = batcher.submit(vec![9; 3], &places);
+        let mut places = batcher.admit(1).unwrap();
+        let answer = batcher.submit(vec![9; 3], places.next().unwrap());
         go.send(()).unwrap();
         drop(batcher);
         assert_eq!(answer.blocking_recv().unwrap(), Ok(vec![9.0]));

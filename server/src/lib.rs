@@ -17,6 +17,8 @@ mod pipeline;
 mod problem;
 mod registry;
 mod serve;
+#[cfg(test)]
+mod testing;
 
 pub use app::document;
 pub use registry::{Example, StoreError};

@@ -9,7 +9,7 @@ use detcon_core::preprocess::{Preprocess, Scratch};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-use crate::batch::{EngineFailed, Places};
+use crate::batch::{EngineFailed, Place, Places};
 use crate::problem::Problem;
 use crate::registry::Model;
 
@@ -68,14 +68,10 @@ impl Pipeline {
     ) -> Result<Vec<Vec<f32>>, Problem> {
         let mut decoding = JoinSet::new();
         let mut answers: Vec<Option<Answer>> = images.iter().map(|_| None).collect();
-        for (index, bytes) in images.into_iter().enumerate() {
-            decoding.spawn(
-                self.clone()
-                    .enqueue(index, bytes, Arc::clone(model), places.clone()),
-            );
+        for (index, (bytes, place)) in images.into_iter().zip(places).enumerate() {
+            let image = self.clone().enqueue(index, bytes, Arc::clone(model), place);
+            decoding.spawn(image);
         }
-        // The places are the images' own now: each is free again when its image is done.
-        drop(places);
         while let Some(done) = decoding.join_next().await {
             let (index, answer) = done.map_err(|error| {
                 tracing::error!(%error, "decoding panicked");
@@ -100,7 +96,7 @@ impl Pipeline {
         index: usize,
         bytes: Bytes,
         model: Arc<Model>,
-        places: Places,
+        place: Place,
     ) -> Result<(usize, Answer), Problem> {
         let permit = self
             .decoders
@@ -111,7 +107,7 @@ impl Pipeline {
         let decoded = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let input = decode(&bytes, &limits, model.manifest().preprocess)?;
-            Ok(model.batcher().submit(input, &places))
+            Ok(model.batcher().submit(input, place))
         });
         match decoded.await {
             Ok(Ok(answer)) => Ok((index, answer)),

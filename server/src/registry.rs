@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use detcon_core::model::{self, Disagreement, Manifest, ModelDirectory, ModelError, Precision};
 
-use crate::batch::{BatchLimits, Batcher};
+use crate::batch::{BatchLimits, Batcher, Run};
 use crate::engine::{Batch, Engine, EngineError, Output, Runtime};
 use crate::problem::Problem;
 
@@ -62,6 +62,18 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// Puts a queue and a thread around the model's engine.
+    pub(crate) fn start(
+        directory: ModelDirectory,
+        engine: impl Run,
+        limits: BatchLimits,
+    ) -> std::io::Result<Self> {
+        let manifest = directory.manifest();
+        let side = manifest.preprocess.size() as usize;
+        let batcher = Batcher::start(manifest.name.as_str(), engine, [side, side], limits)?;
+        Ok(Self { directory, batcher })
+    }
+
     /// What it is.
     #[must_use]
     pub(crate) fn manifest(&self) -> &Manifest {
@@ -109,6 +121,14 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// Models in these states.
+    pub(crate) const fn new(models: BTreeMap<String, State>, default: Option<String>) -> Self {
+        Self {
+            models: RwLock::new(models),
+            default,
+        }
+    }
+
     /// Lists the store's models, all of them loading; returns their directories too.
     pub(crate) fn open(
         store: &Path,
@@ -123,10 +143,7 @@ impl Registry {
             });
         }
         let models = names.into_iter().map(|name| (name, State::Loading));
-        let registry = Self {
-            models: RwLock::new(models.collect()),
-            default,
-        };
+        let registry = Self::new(models.collect(), default);
         Ok((registry, directories))
     }
 
@@ -281,6 +298,5 @@ fn prepare(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<Mod
         },
         Output::Embedding,
     )?;
-    let batcher = Batcher::start(&name(path), engine, [side, side], options.limits)?;
-    Ok(Model { directory, batcher })
+    Ok(Model::start(directory, engine, options.limits)?)
 }

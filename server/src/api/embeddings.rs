@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
 
 use crate::accept::Representation;
 use crate::app::App;
@@ -15,8 +16,8 @@ use crate::problem::{Problem, ProblemBody};
 ///
 /// The vector is the spatial mean of the network's last stage, as the published code computes it, or divided by its
 /// length with `normalize=true`. Send one image as the body, several as parts called `image` (fields may be parts
-/// too), or JSON in OpenAI's shape. EXIF orientation is applied; the image is cropped and resized as upstream
-/// evaluates.
+/// too), or JSON in OpenAI's shape, which alone has `encoding_format`, `dimensions` and `user`. EXIF orientation is
+/// applied; the image is cropped and resized as upstream evaluates.
 #[utoipa::path(
     post,
     path = "/v1/embeddings",
@@ -45,7 +46,7 @@ use crate::problem::{Problem, ProblemBody};
         (status = 415, description = "A Content-Type that is missing or not read here.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an image, or one that is damaged or of a kind that is not read.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 500, description = "The server's fault; its log says why.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "At its limit (Retry-After says when to come back), or the model is loading or refused.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "At its limit, or the model is loading (Retry-After says when to come back), refused or gone with the server.", headers(("retry-after" = u64, description = "Seconds after which to try again, where that may help.")), body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "No answer in time.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
@@ -69,7 +70,8 @@ pub(crate) async fn embed(State(app): State<Arc<App>>, request: Request) -> Resp
 pub(crate) struct Binary(Vec<u8>);
 
 /// Parts of a multipart body.
-#[derive(utoipa::ToSchema)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes what is read part by part")]
 pub(crate) struct ImageParts {
     /// Images, in order.

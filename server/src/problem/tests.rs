@@ -100,3 +100,15 @@ fn a_client_is_never_told_to_come_back_too_early() {
         );
     }
 }
+
+#[test]
+fn every_status_of_a_problem_is_documented() {
+    let document = serde_json::to_value(crate::document()).unwrap();
+    let documented = &document["paths"]["/v1/embeddings"]["post"]["responses"];
+    for problem in every() {
+        let row = problem.row().0;
+        // A path that is there for another method has no place in the document.
+        let known = row == 405 || documented.get(row.to_string()).is_some();
+        assert!(known, "{row} of {}", problem.slug());
+    }
+}

@@ -1,0 +1,269 @@
+//! What clients get where the server is at its limit, late, broken or not ready, with an engine that does as told.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use axum::routing::get;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::engine::EngineError;
+use crate::registry::State as ModelState;
+use crate::testing::{
+    Behaviour, SIZE, answer, answers, application, ask, image, post, ready, serving,
+};
+
+const EMBEDDINGS: &str = "/v1/embeddings";
+
+/// An engine that says when it has a batch, and answers when it is let on.
+fn gated() -> (Behaviour, mpsc::UnboundedReceiver<usize>, Sender<()>) {
+    let (seen, batches) = mpsc::unbounded_channel();
+    let (go, gate): (_, Receiver<()>) = channel();
+    let behaviour: Behaviour = Box::new(move |batch| {
+        let _ = seen.send(batch.shape[0]); // the test may have seen enough
+        let _ = gate.recv(); // the test may be over
+        Ok(vec![0.5; batch.shape[0] * SIZE])
+    });
+    (behaviour, batches, go)
+}
+
+fn loading() -> ModelState {
+    ModelState::Loading
+}
+
+fn refused() -> ModelState {
+    ModelState::Refused("model.onnx is damaged".into())
+}
+
+/// `make openapi` writes it anew.
+#[test]
+fn the_committed_openapi_document_is_that_of_the_routes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/openapi.json");
+    let committed = std::fs::read_to_string(path).expect("openapi/openapi.json is there");
+    let current = document().to_pretty_json().expect("the document is JSON") + "\n";
+    assert!(
+        committed == current,
+        "openapi/openapi.json is stale: run `make openapi`"
+    );
+}
+
+#[tokio::test]
+async fn an_overloaded_server_answers_503_and_says_when_to_come_back() {
+    let (engine, mut batches, go) = gated();
+    let router = serving([("tiny", ready(engine, 1))]);
+    let first = tokio::spawn({
+        let router = router.clone();
+        async move { answer(&router, post(EMBEDDINGS)).await }
+    });
+    assert_eq!(batches.recv().await, Some(1));
+    let second = answer(&router, post(EMBEDDINGS)).await;
+    assert_eq!(second.problem(), (503, "overloaded"));
+    assert_eq!(second.headers[header::RETRY_AFTER], "1");
+    go.send(()).unwrap();
+    assert_eq!(first.await.unwrap().status, 200);
+    go.send(()).unwrap();
+    assert_eq!(answer(&router, post(EMBEDDINGS)).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_504() {
+    let (engine, _batches, go) = gated();
+    let app = application([("tiny", ready(engine, 4))], Duration::from_millis(20));
+    let router = router(app);
+    let late = answer(&router, post(EMBEDDINGS)).await;
+    assert_eq!(late.problem(), (504, "timeout"));
+    drop(go); // lets the engine's thread end, for which the router waits when it goes
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() {
+    let mut calls = 0;
+    let engine: Behaviour = Box::new(move |batch| {
+        calls += 1;
+        match calls {
+            1 => Err(EngineError::Output {
+                found: vec![77],
+                images: 1,
+            }),
+            2 => panic!("the engine panics, as asked"),
+            3 => Ok(Vec::new()),
+            _ => Ok(vec![0.5; batch.shape[0] * SIZE]),
+        }
+    });
+    let router = serving([("tiny", ready(engine, 4))]);
+    for _ in 0..3 {
+        let failed = answer(&router, post(EMBEDDINGS)).await;
+        assert_eq!(failed.problem(), (500, "engine"));
+        assert!(!failed.body.to_string().contains("77"), "{failed:?}");
+    }
+    assert_eq!(answer(&router, post(EMBEDDINGS)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_500() {
+    let panics = Router::new().route("/panics", get(async || -> () { panic!("as asked") }));
+    let router = surround(panics).with_state(application([], Duration::from_secs(1)));
+    let failed = answer(&router, ask(Method::GET, "/panics")).await;
+    assert_eq!(failed.problem(), (500, "internal"));
+    assert!(failed.headers.contains_key("x-request-id"));
+}
+
+#[tokio::test]
+async fn a_request_that_names_no_model_means_the_only_one_that_is_served() {
+    let one = || ready(answers(), 4);
+    for (models, status, expected) in [
+        (vec![("a", one())], 200, None),
+        (vec![("a", one()), ("b", refused())], 200, None),
+        (
+            vec![("a", one()), ("b", one())],
+            400,
+            Some("model-not-named"),
+        ),
+        (
+            vec![("a", one()), ("b", loading())],
+            503,
+            Some("model-loading"),
+        ),
+        (vec![("a", loading())], 503, Some("model-loading")),
+        (vec![("a", refused())], 503, Some("model-refused")),
+        (
+            vec![("a", refused()), ("b", refused())],
+            503,
+            Some("nothing-served"),
+        ),
+        (vec![], 503, Some("nothing-served")),
+    ] {
+        let found = answer(&serving(models), post(EMBEDDINGS)).await;
+        assert_eq!(found.status, status, "{found:?}");
+        if let Some(expected) = expected {
+            assert_eq!(found.problem(), (status, expected));
+        }
+    }
+}
+
+async fn status(router: &Router, path: &str) -> u16 {
+    answer(router, ask(Method::GET, path)).await.status
+}
+
+#[tokio::test]
+async fn a_server_is_ready_when_all_are_decided_about_and_one_is_served() {
+    let one = || ready(answers(), 4);
+    let served = serving([("a", one()), ("b", refused())]);
+    let found = answer(&served, ask(Method::GET, "/readyz")).await;
+    let expected = json!({"ready": true, "models": {"a": "ready", "b": "refused"}});
+    assert_eq!((found.status, found.body), (200, expected));
+    for (a, b) in [(one(), loading()), (refused(), refused())] {
+        let unready = serving([("a", a), ("b", b)]);
+        assert_eq!(status(&unready, "/readyz").await, 503);
+        assert_eq!(status(&unready, "/livez").await, 200);
+    }
+    let app = application([("a", one())], Duration::from_secs(1));
+    app.close();
+    assert_eq!(status(&router(app), "/readyz").await, 503);
+}
+
+#[tokio::test]
+async fn what_the_framework_refuses_is_a_problem_too() {
+    let router = serving([("tiny", ready(answers(), 4))]);
+    for (request, problem) in [
+        (ask(Method::GET, "/v1/models/%FF"), (404, "unknown-model")),
+        (ask(Method::GET, "/docs/nope.js"), (404, "not-found")),
+        (ask(Method::GET, "/nope/%FF"), (404, "not-found")),
+        (ask(Method::POST, "/docs/"), (405, "method-not-allowed")),
+        (
+            ask(Method::PUT, "/openapi.json"),
+            (405, "method-not-allowed"),
+        ),
+        (post("/v1/embeddings?%FF=1"), (400, "unknown-field")),
+        (post("/v1/embeddings?model=%FF"), (404, "unknown-model")),
+    ] {
+        let uri = request.uri().clone();
+        assert_eq!(answer(&router, request).await.problem(), problem, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused() {
+    let router = serving([("tiny", ready(answers(), 4))]);
+    let encoded = |encoding: &str| {
+        let request = Request::post(EMBEDDINGS).header(header::CONTENT_TYPE, "image/bmp");
+        request
+            .header(header::CONTENT_ENCODING, encoding)
+            .body(image())
+            .unwrap()
+    };
+    let refused = answer(&router, encoded("gzip")).await;
+    assert_eq!(refused.problem(), (415, "unsupported-content-encoding"));
+    assert_eq!(answer(&router, encoded("identity")).await.status, 200);
+}
+
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn content_type() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("image/png".to_owned()),
+            Just("application/json".to_owned()),
+            Just("multipart/form-data; boundary=b".to_owned()),
+            "[ -~]{0,40}",
+        ]
+    }
+
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let part = "(--b(--)?\r\n)?(Content-Disposition: form-data; name=\"(image|model|normalize|x)\"\r\n)?(\r\n)?[ -~]{0,8}(\r\n)?";
+        let json = "\\{(\"(input|model|normalize|dimensions|x)\": ?(\\[|\"data:;base64,AQ==\"|\"a\"|1|null|true|\\]|,){1,3}){0,3}\\}?";
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64),
+            prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat().into_bytes()),
+            json.prop_map(String::into_bytes),
+        ]
+    }
+
+    fn request() -> impl Strategy<Value = Request<Body>> {
+        let method = prop_oneof![4 => Just("POST"), 1 => Just("GET"), 1 => Just("PATCH")];
+        let path = prop_oneof![
+            6 => "/v1/embeddings(\\?(model|normalize|x|%FF)=[a-z%=&]{0,8})?",
+            1 => "/v1/models/[a-z%./]{0,8}",
+            1 => "/[a-z0-9/%.]{0,20}",
+        ];
+        let parts = (method, path, content_type(), "[ -~]{0,30}", body());
+        parts.prop_filter_map("no URI", |(method, path, content_type, accept, body)| {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.header(header::CONTENT_TYPE, content_type);
+            request
+                .header(header::ACCEPT, accept)
+                .body(Body::from(body))
+                .ok()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn no_request_makes_the_server_fail_and_every_refusal_is_a_problem(requests in prop::collection::vec(request(), 1..8)) {
+            thread_local! {
+                static SERVER: (tokio::runtime::Runtime, Router) = {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    (runtime, serving([("tiny", ready(answers(), 8))]))
+                };
+            }
+            SERVER.with(|(runtime, router)| {
+                for request in requests {
+                    let asked = format!("{request:?}");
+                    let found = runtime.block_on(answer(router, request));
+                    prop_assert!(found.status < 500, "{asked}: {found:?}");
+                    if found.status >= 400 {
+                        found.problem();
+                    }
+                }
+                Ok(())
+            })?;
+        }
+    }
+}

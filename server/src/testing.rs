@@ -1,0 +1,143 @@
+//! What tests of requests share: an application whose engine does as the test says, and ways to ask it.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, Response, header};
+use detcon_converter::demo::demo;
+use detcon_core::files::Existing;
+use detcon_core::image::ImageLimits;
+use detcon_core::model::ModelDirectory;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::app::{App, router};
+use crate::batch::{BatchLimits, Run};
+use crate::engine::{Batch, EngineError};
+use crate::input::{BodyMemory, Limits};
+use crate::pipeline::Pipeline;
+use crate::registry::{Model, Registry, State};
+
+/// Longest wait of a test's server, where the test is not about it.
+const LONG: Duration = Duration::from_mins(10);
+/// Length of the embeddings of the model that tests serve.
+pub(crate) const SIZE: usize = 8;
+
+/// What an engine does at a batch.
+pub(crate) type Behaviour = Box<dyn FnMut(&Batch) -> Result<Vec<f32>, EngineError> + Send>;
+
+struct Engine(Behaviour);
+
+impl Run for Engine {
+    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
+        (self.0)(batch)
+    }
+}
+
+/// An engine that answers.
+pub(crate) fn answers() -> Behaviour {
+    Box::new(|batch| Ok(vec![0.5; batch.shape[0] * SIZE]))
+}
+
+/// A model that is served by an engine of this behaviour.
+pub(crate) fn ready(behaviour: Behaviour, queue: usize) -> State {
+    static MADE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+        let store = tempfile::tempdir().unwrap();
+        let place = store.path().join("tiny");
+        demo(&place, Existing::Keep, "tiny".parse().unwrap(), 0).unwrap();
+        store
+    });
+    let directory = ModelDirectory::open(&MADE.path().join("tiny")).unwrap();
+    let limits = BatchLimits {
+        max_batch: 4.try_into().unwrap(),
+        queue: queue.try_into().unwrap(),
+    };
+    State::Ready(Arc::new(
+        Model::start(directory, Engine(behaviour), limits).unwrap(),
+    ))
+}
+
+/// An application that serves these models, and waits this long for an answer.
+pub(crate) fn application(
+    models: impl IntoIterator<Item = (&'static str, State)>,
+    timeout: Duration,
+) -> Arc<App> {
+    let models = models.into_iter();
+    let models = models.map(|(name, state)| (name.to_owned(), state));
+    let limits = Limits {
+        bytes: 1 << 20,
+        images: 4,
+        timeout: LONG,
+        memory: BodyMemory::new(8 << 20),
+    };
+    let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
+    Arc::new(App::new(
+        Registry::new(models.collect(), None),
+        pipeline,
+        limits,
+    ))
+}
+
+/// The same as a router, with all the time that it may need.
+pub(crate) fn serving(models: impl IntoIterator<Item = (&'static str, State)>) -> Router {
+    router(application(models, LONG))
+}
+
+/// An image of one pixel.
+pub(crate) fn image() -> Body {
+    Body::from(&b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\0\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\x20\x30\0"[..])
+}
+
+/// A request for the embedding of [`image`].
+pub(crate) fn post(uri: &str) -> Request<Body> {
+    Request::post(uri)
+        .header(header::CONTENT_TYPE, "image/bmp")
+        .body(image())
+        .unwrap()
+}
+
+/// A request without a body.
+pub(crate) fn ask(method: Method, uri: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(uri);
+    request.body(Body::empty()).unwrap()
+}
+
+/// What the router answers.
+pub(crate) async fn answer(router: &Router, request: Request<Body>) -> Answer {
+    let response: Response<Body> = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+    }
+}
+
+/// What a client sees.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: axum::http::HeaderMap,
+    /// Null where it is no JSON.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// Status and the problem's own name, of what must be a problem.
+    pub(crate) fn problem(&self) -> (u16, &str) {
+        assert_eq!(
+            self.headers[header::CONTENT_TYPE],
+            "application/problem+json",
+            "{self:?}"
+        );
+        assert_eq!(self.body["status"], self.status, "{self:?}");
+        let kind = self.body["type"].as_str().unwrap_or_default();
+        (
+            self.status,
+            kind.strip_prefix("urn:detcon:problem:").unwrap_or_default(),
+        )
+    }
+}
