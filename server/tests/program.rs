@@ -92,6 +92,10 @@ fn what_it_cannot_start_with_is_one_line_and_exit_code_1() {
             "--listen",
         ),
         (vec!["--models", here, "--log", "=!"], "--log"),
+        (
+            vec!["--models", here, "--default-model", "tyr"],
+            "\"tyr\" is not among the models of --models: try",
+        ),
     ] {
         let output = program().args(&arguments).output().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -106,7 +110,12 @@ fn what_it_cannot_start_with_is_one_line_and_exit_code_1() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    for arguments in [&[][..], &["--nope"], &["--models", ".", "--max-batch", "0"]] {
+    for arguments in [
+        &[][..],
+        &["--nope"],
+        &["--models", ".", "--max-batch", "0"],
+        &["--models", ".", "--queue", "65537"],
+    ] {
         assert_eq!(
             program().args(arguments).output().unwrap().status.code(),
             Some(2),
