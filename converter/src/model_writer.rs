@@ -112,7 +112,9 @@ impl ModelWriter {
         if !model.heads.is_empty() {
             self.file(file::HEADS, &tensors_to_bytes(&model.heads)?)?;
         }
-        self.file(file::ONNX, &to_onnx(&model.checkpoint)?)?;
+        let graphs = to_onnx(&model.checkpoint)?;
+        self.file(file::ONNX, &graphs.main)?;
+        self.file(file::STAGES_ONNX, &graphs.stages)?;
         let ledger_sha256 = match &model.ledger {
             Some(ledger) => Some(self.file(file::LEDGER, &json(file::LEDGER, ledger)?)?),
             None => None,

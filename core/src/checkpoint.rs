@@ -45,6 +45,12 @@ impl Tensor {
     pub fn values(&self) -> &[f32] {
         &self.values
     }
+
+    /// The values in C order, without the shape.
+    #[must_use]
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
 }
 
 /// Tensors by name, in the order of their names.

@@ -1,12 +1,14 @@
 //! The scheduler: a bounded queue of images, and one thread that owns the engine and runs what has queued while it
 //! was busy. No timer: an idle engine starts at once, a busy one finds its next batch waiting.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use detcon_core::checkpoint::Tensor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Batch, EngineError, Output};
@@ -16,15 +18,29 @@ const AVERAGE_SHIFT: u32 = 3;
 
 /// Runs batches. The engine is one; tests have others.
 pub(crate) trait Run: Send + 'static {
-    /// The embeddings of a batch, row by row.
-    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError>;
+    /// An output for a batch; its first axis is the batch's.
+    fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError>;
 }
 
 impl Run for crate::engine::Engine {
-    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
-        Self::run(self, batch, Output::Embedding)
+    fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError> {
+        Self::run(self, batch, output)
     }
 }
+
+/// A preprocessed image: the graph's input without its first axis.
+#[derive(Clone, Debug)]
+pub(crate) struct InputTensor {
+    /// Rows.
+    pub(crate) height: usize,
+    /// Columns.
+    pub(crate) width: usize,
+    /// uint8 RGB, row by row.
+    pub(crate) pixels: Vec<u8>,
+}
+
+/// What an image's answer is: the output without its first axis.
+pub(crate) type Answer = oneshot::Receiver<Result<Tensor, EngineFailed>>;
 
 /// The engine failed at a batch; the log says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +55,17 @@ pub(crate) struct Full {
 
 /// One image on its way through the engine.
 struct Job {
-    image: Vec<u8>,
-    reply: oneshot::Sender<Result<Vec<f32>, EngineFailed>>,
+    input: InputTensor,
+    output: Output,
+    reply: oneshot::Sender<Result<Tensor, EngineFailed>>,
     _place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Job {
+    /// Jobs of one kind can share an engine call.
+    const fn kind(&self) -> (usize, usize, Output) {
+        (self.input.height, self.input.width, self.output)
+    }
 }
 
 /// Places in the queue for all images of a request.
@@ -68,18 +92,17 @@ pub(crate) struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the thread that owns `engine`. Images are `[height, width]` of `size`.
+    /// Starts the thread that owns `engine`.
     pub(crate) fn start(
         name: &str,
         engine: impl Run,
-        size: [usize; 2],
         limits: BatchLimits,
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::unbounded_channel(); // bounded by the places
         let image_micros = Arc::new(AtomicU64::new(0));
         let mut worker = Worker {
             engine,
-            size,
+            pending: VecDeque::new(),
             image_micros: Arc::clone(&image_micros),
             model: name.to_owned(),
         };
@@ -111,14 +134,11 @@ impl Batcher {
 
     /// Queues an image; the answer comes on the receiver. Dropping that takes the image out again.
     #[must_use]
-    pub(crate) fn submit(
-        &self,
-        image: Vec<u8>,
-        places: &Places,
-    ) -> oneshot::Receiver<Result<Vec<f32>, EngineFailed>> {
+    pub(crate) fn submit(&self, input: InputTensor, output: Output, places: &Places) -> Answer {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            image,
+            input,
+            output,
             reply,
             _place: Arc::clone(&places.0),
         };
@@ -158,36 +178,78 @@ impl Drop for Batcher {
 
 struct Worker<E> {
     engine: E,
-    size: [usize; 2],
+    /// Taken from the channel and not run yet.
+    pending: VecDeque<Job>,
     image_micros: Arc<AtomicU64>,
     model: String,
 }
 
 impl<E: Run> Worker<E> {
     fn work(&mut self, mut jobs: mpsc::UnboundedReceiver<Job>, max: NonZeroUsize) {
-        while let Some(batch) = next_batch(&mut jobs, max) {
+        while let Some(batch) = self.next_batch(&mut jobs, max) {
             self.run(batch);
         }
     }
 
+    /// Takes what has queued while the engine was busy: the oldest job and up to `max` of its kind, none whose
+    /// client has left. Nothing when every sender is gone.
+    fn next_batch(
+        &mut self,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        max: NonZeroUsize,
+    ) -> Option<Vec<Job>> {
+        loop {
+            if self.pending.is_empty() {
+                self.pending.push_back(jobs.blocking_recv()?);
+            }
+            while let Ok(job) = jobs.try_recv() {
+                self.pending.push_back(job);
+            }
+            self.pending.retain(|job| !job.reply.is_closed());
+            if let Some(kind) = self.pending.front().map(Job::kind) {
+                return Some(self.take(kind, max.get()));
+            }
+        }
+    }
+
+    fn take(&mut self, kind: (usize, usize, Output), max: usize) -> Vec<Job> {
+        let (mut batch, mut rest) = (Vec::with_capacity(max), VecDeque::new());
+        for job in self.pending.drain(..) {
+            if batch.len() < max && job.kind() == kind {
+                batch.push(job);
+            } else {
+                rest.push_back(job);
+            }
+        }
+        self.pending = rest;
+        batch
+    }
+
     fn run(&mut self, jobs: Vec<Job>) {
         let start = Instant::now();
-        let [height, width] = self.size;
+        let (height, width, output) = jobs[0].kind();
         let mut images = Vec::with_capacity(jobs.len() * height * width * 3);
         for job in &jobs {
-            images.extend_from_slice(&job.image);
+            images.extend_from_slice(&job.input.pixels);
         }
         let count = jobs.len();
-        match self.engine.run(&Batch {
-            shape: [count, height, width, 3],
-            images,
-        }) {
-            Ok(embeddings) => {
-                let length = embeddings.len() / count;
-                for (job, embedding) in jobs.into_iter().zip(embeddings.chunks_exact(length.max(1)))
-                {
+        match self.engine.run(
+            &Batch {
+                shape: [count, height, width, 3],
+                images,
+            },
+            output,
+        ) {
+            Ok(answers) => {
+                let shape = &answers.shape()[1..];
+                let rows = answers
+                    .values()
+                    .chunks_exact((answers.values().len() / count).max(1));
+                for (job, row) in jobs.into_iter().zip(rows) {
                     // Whoever left in the meantime does not want it any more.
-                    let _ = job.reply.send(Ok(embedding.to_vec()));
+                    let _ = job
+                        .reply
+                        .send(Ok(Tensor::new(shape.to_vec(), row.to_vec())));
                 }
             }
             Err(error) => {
@@ -213,22 +275,6 @@ impl<E: Run> Worker<E> {
     }
 }
 
-/// Takes what has queued while the engine was busy: at least one job, at most `max`, none whose client has left.
-fn next_batch(jobs: &mut mpsc::UnboundedReceiver<Job>, max: NonZeroUsize) -> Option<Vec<Job>> {
-    let mut batch = Vec::with_capacity(max.get());
-    while batch.is_empty() {
-        batch.push(jobs.blocking_recv()?); // none: every sender is gone
-        while batch.len() < max.get() {
-            match jobs.try_recv() {
-                Ok(job) => batch.push(job),
-                Err(_) => break,
-            }
-        }
-        batch.retain(|job| !job.reply.is_closed());
-    }
-    Some(batch)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -242,20 +288,19 @@ mod tests {
     }
 
     impl Run for Gate {
-        fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
+        fn run(&mut self, batch: &Batch, _output: Output) -> Result<Tensor, EngineError> {
             self.sizes.send(batch.shape[0]).unwrap();
             self.go.recv().unwrap();
             if batch.images[0] == u8::MAX {
-                return Err(EngineError::Output {
-                    found: Vec::new(),
-                    images: batch.shape[0],
-                });
+                return Err(EngineError::NoStages);
             }
-            Ok(batch
+            let area = batch.shape[1] * batch.shape[2] * 3;
+            let values = batch
                 .images
-                .chunks(3)
+                .chunks(area)
                 .map(|image| f32::from(image[0]))
-                .collect())
+                .collect();
+            Ok(Tensor::new(vec![batch.shape[0], 1], values))
         }
     }
 
@@ -265,25 +310,65 @@ mod tests {
             max_batch: max_batch.try_into().unwrap(),
             queue: queue.try_into().unwrap(),
         };
-        let batcher = Batcher::start("test", Gate { sizes, go: gate }, [1, 1], limits).unwrap();
-        (batcher, seen, go)
+        (
+            Batcher::start("test", Gate { sizes, go: gate }, limits).unwrap(),
+            seen,
+            go,
+        )
+    }
+
+    fn submit(batcher: &Batcher, value: u8, places: &Places) -> Answer {
+        submit_sized(batcher, value, 1, places)
+    }
+
+    fn submit_sized(batcher: &Batcher, value: u8, width: usize, places: &Places) -> Answer {
+        let input = InputTensor {
+            height: 1,
+            width,
+            pixels: vec![value; width * 3],
+        };
+        batcher.submit(input, Output::Embedding, places)
+    }
+
+    fn value(answer: Answer) -> Result<f32, EngineFailed> {
+        answer
+            .blocking_recv()
+            .unwrap()
+            .map(|tensor| tensor.values()[0])
+    }
+
+    /// The second batch is of the oldest job's size; what came between waits, and keeps its order.
+    #[test]
+    fn images_of_different_sizes_do_not_share_a_batch() {
+        let (batcher, sizes, go) = start(8, 16);
+        let places = batcher.admit(5).unwrap();
+        let first = submit(&batcher, 1, &places);
+        assert_eq!(sizes.recv().unwrap(), 1);
+        let narrow = [2, 4].map(|i| (f32::from(i), submit(&batcher, i, &places)));
+        let wide = [3, 5].map(|i| (f32::from(i), submit_sized(&batcher, i, 2, &places)));
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        assert_eq!(value(first), Ok(1.0));
+        for (expected, answer) in narrow.into_iter().chain(wide) {
+            assert_eq!(value(answer), Ok(expected));
+        }
+        assert_eq!(sizes.iter().take(2).collect::<Vec<_>>(), [2, 2]);
     }
 
     #[test]
     fn what_queued_while_the_engine_was_busy_is_one_batch_of_at_most_the_limit() {
         let (batcher, sizes, go) = start(3, 16);
         let places = batcher.admit(6).unwrap();
-        let first = batcher.submit(vec![1; 3], &places);
+        let first = submit(&batcher, 1, &places);
         assert_eq!(sizes.recv().unwrap(), 1);
-        let others: Vec<_> = (2..=6)
-            .map(|i| batcher.submit(vec![i; 3], &places))
-            .collect();
+        let others: Vec<_> = (2..=6).map(|i| submit(&batcher, i, &places)).collect();
         for _ in 0..3 {
             go.send(()).unwrap();
         }
-        assert_eq!(first.blocking_recv().unwrap(), Ok(vec![1.0]));
+        assert_eq!(value(first), Ok(1.0));
         for (expected, answer) in [2.0, 3.0, 4.0, 5.0, 6.0].into_iter().zip(others) {
-            assert_eq!(answer.blocking_recv().unwrap(), Ok(vec![expected]));
+            assert_eq!(value(answer), Ok(expected));
         }
         assert_eq!(sizes.iter().take(2).collect::<Vec<_>>(), [3, 2]);
     }
@@ -292,14 +377,14 @@ mod tests {
     fn images_whose_client_left_are_not_run() {
         let (batcher, sizes, go) = start(8, 16);
         let places = batcher.admit(4).unwrap();
-        let first = batcher.submit(vec![1; 3], &places);
+        let first = submit(&batcher, 1, &places);
         assert_eq!(sizes.recv().unwrap(), 1);
-        drop(batcher.submit(vec![2; 3], &places));
-        let kept = batcher.submit(vec![3; 3], &places);
+        drop(submit(&batcher, 2, &places));
+        let kept = submit(&batcher, 3, &places);
         go.send(()).unwrap();
         go.send(()).unwrap();
-        assert_eq!(first.blocking_recv().unwrap(), Ok(vec![1.0]));
-        assert_eq!(kept.blocking_recv().unwrap(), Ok(vec![3.0]));
+        assert_eq!(value(first), Ok(1.0));
+        assert_eq!(value(kept), Ok(3.0));
         assert_eq!(sizes.recv().unwrap(), 1);
     }
 
@@ -318,21 +403,21 @@ mod tests {
     fn a_failed_batch_fails_its_own_images_only() {
         let (batcher, _sizes, go) = start(1, 4);
         let places = batcher.admit(2).unwrap();
-        let bad = batcher.submit(vec![u8::MAX; 3], &places);
-        let good = batcher.submit(vec![7; 3], &places);
+        let bad = submit(&batcher, u8::MAX, &places);
+        let good = submit(&batcher, 7, &places);
         go.send(()).unwrap();
         go.send(()).unwrap();
-        assert_eq!(bad.blocking_recv().unwrap(), Err(EngineFailed));
-        assert_eq!(good.blocking_recv().unwrap(), Ok(vec![7.0]));
+        assert_eq!(value(bad), Err(EngineFailed));
+        assert_eq!(value(good), Ok(7.0));
     }
 
     #[test]
     fn what_was_taken_is_finished_when_the_batcher_goes() {
         let (batcher, _sizes, go) = start(8, 4);
         let places = batcher.admit(1).unwrap();
-        let answer = batcher.submit(vec![9; 3], &places);
+        let answer = submit(&batcher, 9, &places);
         go.send(()).unwrap();
         drop(batcher);
-        assert_eq!(answer.blocking_recv().unwrap(), Ok(vec![9.0]));
+        assert_eq!(value(answer), Ok(9.0));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use detcon_core::model::{self, Disagreement, Manifest, ModelDirectory, ModelError, Precision};
 
 use crate::batch::{BatchLimits, Batcher};
-use crate::engine::{Batch, Engine, EngineError, Output, Runtime};
+use crate::engine::{Batch, Engine, EngineError, Graphs, Output, Runtime};
 use crate::problem::Problem;
 
 /// Why a model is not served.
@@ -198,25 +198,24 @@ fn name(path: &Path) -> String {
 /// Digests, self-check on the engine that will serve, and a first run at the size that is served.
 fn prepare(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<Model, Refusal> {
     let directory = ModelDirectory::open(path)?;
-    let graph = directory.graph(Precision::Fp32).ok_or(Refusal::NoGraph)?;
-    let mut engine = Engine::open(runtime, &graph, options.threads)?;
+    let main = directory.graph(Precision::Fp32).ok_or(Refusal::NoGraph)?;
+    let graphs = Graphs {
+        main,
+        stages: directory.stages_graph(),
+    };
+    let mut engine = Engine::open(runtime, graphs, options.threads)?;
     let check = directory.self_check()?;
-    let embedding = engine.run(
-        &Batch {
-            shape: check.shape,
-            images: check.images.clone(),
-        },
-        Output::Embedding,
-    )?;
-    check.compare(&embedding)?;
+    let batch = Batch {
+        shape: check.shape,
+        images: check.images.clone(),
+    };
+    check.compare(engine.run(&batch, Output::Embedding)?.values())?;
     let side = directory.manifest().preprocess.size() as usize;
-    engine.run(
-        &Batch {
-            shape: [1, side, side, 3],
-            images: vec![0; side * side * 3],
-        },
-        Output::Embedding,
-    )?;
-    let batcher = Batcher::start(&name(path), engine, [side, side], options.limits)?;
+    let blank = Batch {
+        shape: [1, side, side, 3],
+        images: vec![0; side * side * 3],
+    };
+    engine.run(&blank, Output::Embedding)?;
+    let batcher = Batcher::start(&name(path), engine, options.limits)?;
     Ok(Model { directory, batcher })
 }

@@ -68,6 +68,7 @@ impl Builder<'_> {
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
                 .collect(),
+            ..TensorProto::default()
         });
         name.to_owned()
     }

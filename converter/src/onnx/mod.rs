@@ -5,6 +5,7 @@
 mod fold;
 mod graph;
 mod proto;
+mod stages;
 
 use detcon_core::checkpoint::Checkpoint;
 use prost::Message;
@@ -29,8 +30,17 @@ pub enum OnnxError {
     },
 }
 
-/// The ONNX file of a checkpoint, the same bytes for the same weights.
-pub fn to_onnx(checkpoint: &Checkpoint) -> Result<Vec<u8>, OnnxError> {
+/// A checkpoint's ONNX files.
+#[derive(Debug)]
+pub struct OnnxFiles {
+    /// `model.onnx`: gives `embedding` and `c5`.
+    pub main: Vec<u8>,
+    /// `model.stages.onnx`: gives `c2` … `c5`, with the weights in the first.
+    pub stages: Vec<u8>,
+}
+
+/// The ONNX files of a checkpoint, the same bytes for the same weights.
+pub fn to_onnx(checkpoint: &Checkpoint) -> Result<OnnxFiles, OnnxError> {
     let model = proto::ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
@@ -43,6 +53,10 @@ pub fn to_onnx(checkpoint: &Checkpoint) -> Result<Vec<u8>, OnnxError> {
     };
     match model.encoded_len() {
         bytes if bytes > MAX_BYTES => Err(OnnxError::TooLarge { bytes }),
-        _ => Ok(model.encode_to_vec()),
+        _ => {
+            let main = model.encode_to_vec();
+            let stages = stages::rewrite(model, &main, checkpoint.spec());
+            Ok(OnnxFiles { main, stages })
+        }
     }
 }

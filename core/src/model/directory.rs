@@ -160,6 +160,22 @@ impl ModelDirectory {
             .then(|| self.path.join(name))
     }
 
+    /// Path of the graph that gives every stage, if the model has one.
+    #[must_use]
+    pub fn stages_graph(&self) -> Option<PathBuf> {
+        let listed = self.manifest.files.contains_key(file::STAGES_ONNX);
+        listed.then(|| self.path.join(file::STAGES_ONNX))
+    }
+
+    /// Path of the heads, if the source had any.
+    #[must_use]
+    pub fn heads(&self) -> Option<PathBuf> {
+        self.manifest
+            .files
+            .contains_key(file::HEADS)
+            .then(|| self.path.join(file::HEADS))
+    }
+
     /// Reads the self-check.
     pub fn self_check(&self) -> Result<SelfCheck, ModelError> {
         let entry = &self.manifest.self_check;

@@ -18,6 +18,8 @@ pub mod file {
     pub const HEADS: &str = "heads.safetensors";
     /// The graph that is served, float32.
     pub const ONNX: &str = "model.onnx";
+    /// The graph of every stage; its weights are those in [`ONNX`].
+    pub const STAGES_ONNX: &str = "model.stages.onnx";
     /// Which source tensor became which parameter.
     pub const LEDGER: &str = "ledger.json";
     /// Input and expected embedding of the self-check.

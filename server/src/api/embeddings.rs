@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 
+use detcon_core::checkpoint::Tensor;
+
 use crate::accept::Representation;
 use crate::app::App;
 use crate::encode::{self, EmbeddingList};
-use crate::input::{self, EmbeddingsRequest, Form, Norm};
+use crate::input::{self, EmbeddingsRequest, Form};
 use crate::problem::{Problem, ProblemBody};
 
 /// Embeds images.
@@ -83,7 +85,7 @@ pub(crate) struct ImageParts {
 
 async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Problem> {
     let representation = Representation::negotiate(request.headers())?;
-    let asked = input::read(form, request, &app.limits).await?;
+    let asked = input::embeddings(form, request, &app.limits).await?;
     let model = app.registry.find(asked.model.as_deref())?;
     let size = model.manifest().embedding_size;
     if let Some(dimensions) = asked.dimensions.filter(|&dimensions| dimensions != size) {
@@ -94,12 +96,12 @@ async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Pro
             detail,
         });
     }
-    let mut embeddings = app.pipeline.embed(&model, asked.images).await?;
-    match asked.norm {
-        Norm::Pooled => {}
-        Norm::Unit => embeddings
-            .iter_mut()
-            .for_each(|embedding| normalize(embedding)),
+    let embeddings = app.pipeline.embed(&model, asked.images).await?;
+    let mut embeddings: Vec<_> = embeddings.into_iter().map(Tensor::into_values).collect();
+    if asked.normalize {
+        for embedding in &mut embeddings {
+            normalize(embedding);
+        }
     }
     encode::embeddings(
         model.manifest().name.as_str(),

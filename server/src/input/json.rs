@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, invalid, once, unknown};
-use super::{Embeddings, Encoding, Norm};
+use super::fields::{invalid, unknown};
+use super::{Embeddings, Encoding};
 use crate::problem::Problem;
 
 /// What the fields are called, as errors list them.
@@ -62,8 +62,12 @@ pub(crate) enum EncodingFormat {
     Base64,
 }
 
-/// Reads the body; `fields` are those of the query.
-pub(super) fn read(body: &[u8], mut fields: Fields, limit: usize) -> Result<Embeddings, Problem> {
+/// Reads the body; `query` holds the model and the wish for unit length that the query named.
+pub(super) fn read(
+    body: &[u8],
+    query: (Option<String>, Option<bool>),
+    limit: usize,
+) -> Result<Embeddings, Problem> {
     let value: Value = serde_json::from_slice(body).map_err(|error| Problem::MalformedJson {
         detail: error.to_string(),
     })?;
@@ -73,26 +77,24 @@ pub(super) fn read(body: &[u8], mut fields: Fields, limit: usize) -> Result<Embe
         });
     };
     if let Some(name) = object.keys().find(|name| !KNOWN.contains(&name.as_str())) {
-        return Err(unknown(name, &KNOWN));
-    }
-    if let Some(model) = text(&object, "model")? {
-        once("model", &mut fields.model, model.to_owned())?;
-    }
-    if let Some(normalize) = boolean(&object, "normalize")? {
-        once(
-            "normalize",
-            &mut fields.norm,
-            if normalize { Norm::Unit } else { Norm::Pooled },
-        )?;
+        return Err(unknown(name, KNOWN.join(", ")));
     }
     text(&object, "user")?;
-    let (encoding, dimensions) = (encoding(&object)?, dimensions(&object)?);
-    let images = images(object.get("input"), limit)?;
     Ok(Embeddings {
-        encoding,
-        dimensions,
-        ..fields.with_images(images)
+        model: once("model", query.0, text(&object, "model")?.map(str::to_owned))?,
+        normalize: once("normalize", query.1, boolean(&object, "normalize")?)?.unwrap_or(false),
+        encoding: encoding(&object)?,
+        dimensions: dimensions(&object)?,
+        images: images(object.get("input"), limit)?,
     })
+}
+
+/// A field from the query or from the body, but not from both.
+fn once<T>(name: &str, query: Option<T>, body: Option<T>) -> Result<Option<T>, Problem> {
+    match (query, body) {
+        (Some(_), Some(_)) => Err(invalid(name, "it is given twice: give it once")),
+        (query, body) => Ok(query.or(body)),
+    }
 }
 
 fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, Problem> {
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<Embeddings, Problem> {
-        read(body.as_bytes(), Fields::default(), 2)
+        read(body.as_bytes(), (None, None), 2)
     }
 
     #[test]
@@ -203,8 +205,8 @@ mod tests {
             "encoding_format": "base64", "normalize": true, "dimensions": 8, "user": "u"}"#;
         let two = parse(body).unwrap();
         assert_eq!(
-            (two.images.len(), two.encoding, two.norm),
-            (2, Encoding::Base64, Norm::Unit)
+            (two.images.len(), two.encoding, two.normalize),
+            (2, Encoding::Base64, true)
         );
         assert_eq!((two.model.as_deref(), two.dimensions), (Some("m"), Some(8)));
     }

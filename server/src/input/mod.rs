@@ -1,10 +1,11 @@
-//! What a request for embeddings asks for, whichever of the three forms it has.
+//! What a request holds, whichever form it has: images, perhaps a mask, and fields.
 
 mod body;
 mod fields;
 mod json;
 mod multipart;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
@@ -12,17 +13,7 @@ use bytes::Bytes;
 pub(crate) use json::EmbeddingsRequest;
 
 use crate::problem::Problem;
-use fields::Fields;
-
-/// How long a request's embeddings are made before they are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Norm {
-    /// As the network computes them.
-    #[default]
-    Pooled,
-    /// Divided by their Euclidean length.
-    Unit,
-}
+pub(crate) use fields::{Fields, Mask, Shape, invalid};
 
 /// How numbers are written in a JSON answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +32,8 @@ pub(crate) struct Embeddings {
     pub(crate) model: Option<String>,
     /// Encoded images, at least one.
     pub(crate) images: Vec<Bytes>,
-    /// Their length.
-    pub(crate) norm: Norm,
+    /// Whether vectors are divided by their length.
+    pub(crate) normalize: bool,
     /// How a JSON answer writes them.
     pub(crate) encoding: Encoding,
     /// Length of the vectors that the client expects.
@@ -86,25 +77,83 @@ impl Form {
     }
 }
 
-/// Reads a request of `form` whose body has at most `limits.bytes`.
-pub(crate) async fn read(
+/// Images with what came beside them.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    /// Encoded images, at least one.
+    pub(crate) images: Vec<Bytes>,
+    /// An encoded label map.
+    pub(crate) mask: Option<Bytes>,
+    /// The fields.
+    pub(crate) fields: Fields,
+}
+
+/// Fields of a request for embeddings that is not JSON.
+const EMBEDDINGS: Shape = Shape {
+    fields: &["model", "normalize"],
+    images: None,
+    mask: Mask::Unknown,
+};
+
+/// Reads a request for embeddings.
+pub(crate) async fn embeddings(
     form: Form,
     request: Request,
     limits: &Limits,
 ) -> Result<Embeddings, Problem> {
-    let mut fields = Fields::from_query(request.uri())?;
-    let (parts, body) = request.into_parts();
-    let bytes = body::read(&parts.headers, body, limits).await?;
-    if bytes.is_empty() {
-        return Err(Problem::EmptyBody);
-    }
+    let mut fields = Fields::from_query(EMBEDDINGS, request.uri())?;
     match form {
-        Form::Raw => Ok(fields.with_images(vec![bytes])),
-        Form::Multipart => {
-            let images = multipart::read(parts, bytes, &mut fields, limits.images).await?;
-            Ok(fields.with_images(images))
+        Form::Raw | Form::Multipart => {
+            let mut upload = upload(form, request, EMBEDDINGS, limits).await?;
+            Ok(Embeddings {
+                model: upload.fields.take("model")?,
+                normalize: upload.fields.take("normalize")?.unwrap_or(false),
+                images: upload.images,
+                encoding: Encoding::default(),
+                dimensions: None,
+            })
         }
-        Form::Json => json::read(&bytes, fields, limits.images),
+        Form::Json => {
+            let (model, normalize) = (fields.take("model")?, fields.take("normalize")?);
+            let (parts, body) = request.into_parts();
+            json::read(
+                &whole(&parts.headers, body, limits).await?,
+                (model, normalize),
+                limits.images,
+            )
+        }
+    }
+}
+
+/// Reads a request that holds images as a raw body or as parts.
+pub(crate) async fn upload(
+    form: Form,
+    request: Request,
+    shape: Shape,
+    limits: &Limits,
+) -> Result<Upload, Problem> {
+    let fields = Fields::from_query(shape, request.uri())?;
+    let (parts, body) = request.into_parts();
+    let bytes = whole(&parts.headers, body, limits).await?;
+    match form {
+        Form::Raw => Ok(Upload {
+            images: vec![bytes],
+            mask: None,
+            fields,
+        }),
+        Form::Multipart => multipart::read(parts, bytes, fields, shape, limits.images).await,
+        Form::Json => Err(Problem::UnsupportedMediaType {
+            content_type: "application/json".to_owned(),
+        }),
+    }
+}
+
+async fn whole(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let bytes = body::read(headers, body, limits).await?;
+    if bytes.is_empty() {
+        Err(Problem::EmptyBody)
+    } else {
+        Ok(bytes)
     }
 }
 

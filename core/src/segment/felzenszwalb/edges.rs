@@ -74,13 +74,28 @@ impl Edges {
     pub(super) fn push_row(&mut self, above: Option<&[f64]>, row: &[f64]) {
         let (y, wide, narrow) = (self.rows, self.width, self.width - 1);
         let here = planes(row, wide);
-        self.push(Direction::Right, y, here.map(|p| &p[1..]), here.map(|p| &p[..narrow]));
+        self.push(
+            Direction::Right,
+            y,
+            here.map(|p| &p[1..]),
+            here.map(|p| &p[..narrow]),
+        );
         if let Some(above) = above {
             let over = planes(above, wide);
             let y = y - 1;
             self.push(Direction::Down, y, here, over);
-            self.push(Direction::DownRight, y, here.map(|p| &p[1..]), over.map(|p| &p[..narrow]));
-            self.push(Direction::UpRight, y, here.map(|p| &p[..narrow]), over.map(|p| &p[1..]));
+            self.push(
+                Direction::DownRight,
+                y,
+                here.map(|p| &p[1..]),
+                over.map(|p| &p[..narrow]),
+            );
+            self.push(
+                Direction::UpRight,
+                y,
+                here.map(|p| &p[..narrow]),
+                over.map(|p| &p[1..]),
+            );
         }
         self.rows += 1;
     }
