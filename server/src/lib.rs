@@ -16,6 +16,7 @@ mod pipeline;
 mod problem;
 mod registry;
 mod serve;
+mod view;
 
 pub use app::document;
 pub use serve::{ServeError, Server};

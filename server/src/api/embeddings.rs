@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use detcon_core::checkpoint::Tensor;
 
+use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
 use crate::encode::{self, EmbeddingList};
@@ -64,12 +65,6 @@ pub(crate) async fn embed(State(app): State<Arc<App>>, request: Request) -> Resp
     }
 }
 
-/// Bytes as they are.
-#[derive(utoipa::ToSchema)]
-#[schema(value_type = String, format = Binary)]
-#[expect(dead_code, reason = "describes bytes")]
-pub(crate) struct Binary(Vec<u8>);
-
 /// Parts of a multipart body.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes what is read part by part")]
@@ -84,7 +79,7 @@ pub(crate) struct ImageParts {
 }
 
 async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Problem> {
-    let representation = Representation::negotiate(request.headers())?;
+    let representation = Representation::negotiate(request.headers(), &encode::EMBEDDINGS)?;
     let asked = input::embeddings(form, request, &app.limits).await?;
     let model = app.registry.find(asked.model.as_deref())?;
     let size = model.manifest().embedding_size;

@@ -88,6 +88,15 @@ pub(crate) struct Upload {
     pub(crate) fields: Fields,
 }
 
+impl Upload {
+    /// The one image of a request whose shape has one.
+    pub(crate) fn image(&self) -> Result<Bytes, Problem> {
+        self.images.first().cloned().ok_or(Problem::NoImage {
+            what: "part called image",
+        })
+    }
+}
+
 /// Fields of a request for embeddings that is not JSON.
 const EMBEDDINGS: Shape = Shape {
     fields: &["model", "normalize"],
