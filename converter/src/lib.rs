@@ -11,9 +11,11 @@ mod model_writer;
 pub mod npy;
 pub mod onnx;
 pub mod pickle;
+pub mod runtime;
 mod self_check;
 pub mod source;
 pub mod timm;
+pub mod verify;
 
 pub use model_writer::{Model, ModelWriter, WriteError};
 pub use self_check::SelfCheckError;

@@ -4,3 +4,4 @@
 mod checkpoints;
 mod encoder;
 mod import;
+mod verify;

@@ -5,3 +5,4 @@ pub(crate) mod ensure;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod output;
+pub(crate) mod verify;

@@ -4,7 +4,7 @@
 
 mod fold;
 mod graph;
-mod proto;
+pub(crate) mod proto;
 
 use detcon_core::checkpoint::Checkpoint;
 use prost::Message;
