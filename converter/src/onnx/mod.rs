@@ -4,10 +4,14 @@
 
 mod fold;
 mod graph;
+pub(crate) mod half;
 pub(crate) mod proto;
+pub(crate) mod qdq;
 
 use detcon_core::checkpoint::Checkpoint;
 use prost::Message;
+
+use proto::GraphProto;
 
 /// Operator set of the graph: everything in it is older, so any engine of the last years reads it.
 const OPSET: i64 = 17;
@@ -31,11 +35,21 @@ pub enum OnnxError {
 
 /// The ONNX file of a checkpoint, the same bytes for the same weights.
 pub fn to_onnx(checkpoint: &Checkpoint) -> Result<Vec<u8>, OnnxError> {
+    encode(network(checkpoint))
+}
+
+/// The float32 graph of a checkpoint: the one description of the network, which other precisions are rewritten from.
+pub(crate) fn network(checkpoint: &Checkpoint) -> GraphProto {
+    graph::build(checkpoint)
+}
+
+/// The ONNX file of a graph.
+pub(crate) fn encode(graph: GraphProto) -> Result<Vec<u8>, OnnxError> {
     let model = proto::ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        graph: Some(graph::build(checkpoint)),
+        graph: Some(graph),
         opset_import: vec![proto::OperatorSetIdProto {
             domain: String::new(),
             version: OPSET,
