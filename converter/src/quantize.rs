@@ -20,6 +20,7 @@ use detcon_core::model::{ModelDirectory, ModelError, Precision, Quality, file};
 
 use crate::model_update::ModelUpdate;
 use crate::onnx::half::halved;
+use crate::onnx::lean::lean;
 use crate::onnx::proto::GraphProto;
 use crate::onnx::{encode, network, qdq};
 use crate::runtime::{Graph, Runtime};
@@ -28,6 +29,7 @@ pub use error::QuantizeError;
 pub use photographs::SetAside;
 pub use range::Method;
 
+use calibrate::Calibration;
 use photographs::{Folder, Photograph};
 
 /// With fewer photographs on either side the figures say little about others.
@@ -166,7 +168,7 @@ pub fn quantize(
 }
 
 fn split(model: &ModelDirectory, options: &QuantizeOptions) -> Result<Split, QuantizeError> {
-    let read = |folder: &Path| Folder::read(folder, &model.manifest().preprocess, options.most);
+    let read = |folder: &Path| Folder::read(folder, model.manifest().preprocess, options.most);
     match &options.target {
         Target::Int8 {
             calibrate,
@@ -211,21 +213,17 @@ fn integers(
     photographs: &Split,
     method: Method,
 ) -> Result<GraphProto, QuantizeError> {
-    let convs = weights::convs(graph);
-    let calibration = &photographs.calibration;
-    let observed = calibrate::observe(runtime, graph, &convs, calibration)?;
-    let mut quantization = calibrate::quantization(graph, &convs, &observed, method);
-    if std::env::var_os("NO_BIAS").is_none() {
-        bias::correct(
-            runtime,
-            graph,
-            &convs,
-            &observed,
-            &mut quantization,
-            calibration,
-        )?;
-    }
-    Ok(qdq::quantized(graph, &quantization))
+    let graph = lean(graph.clone());
+    let calibration = Calibration {
+        runtime,
+        convs: weights::convs(&graph),
+        graph,
+        photographs: &photographs.calibration,
+    };
+    let observed = calibrate::observe(&calibration)?;
+    let mut quantization = calibrate::quantization(&calibration, &observed, method);
+    bias::correct(&calibration, &observed, &mut quantization)?;
+    Ok(qdq::quantized(&calibration.graph, &quantization))
 }
 
 fn measure(

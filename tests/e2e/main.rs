@@ -4,4 +4,5 @@
 mod checkpoints;
 mod encoder;
 mod import;
+mod quantize;
 mod verify;

@@ -84,3 +84,34 @@ fn to_half(tensor: &TensorProto) -> Result<TensorProto, HalfError> {
         ..tensor.clone()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use detcon_core::checkpoint::{Checkpoint, Tensor};
+
+    use super::*;
+    use crate::demo::untrained;
+    use crate::onnx::network;
+
+    #[test]
+    fn weights_take_half_the_bytes_and_pixels_are_normalised_in_float32() {
+        let graph = network(&untrained("tiny".parse().unwrap(), 0));
+        let halved = halved(&graph).unwrap();
+        for (before, after) in graph.initializer.iter().zip(&halved.initializer) {
+            let input = before.name.starts_with("input.");
+            let bytes = before.raw_data.len() / if input { 1 } else { 2 };
+            assert_eq!(after.raw_data.len(), bytes, "{}", before.name);
+        }
+    }
+
+    #[test]
+    fn a_weight_beyond_16_bits_is_named() {
+        let spec = "tiny".parse().unwrap();
+        let mut tensors = untrained(spec, 0).tensors().clone();
+        let bias = Tensor::new(vec![64], vec![1e6; 64]);
+        tensors.insert("bn1.bias".to_owned(), bias);
+        let graph = network(&Checkpoint::new(spec, tensors).unwrap());
+        let error = halved(&graph).unwrap_err().to_string();
+        assert!(error.starts_with("conv1.bias holds 1000000"), "{error}");
+    }
+}

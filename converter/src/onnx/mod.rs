@@ -5,6 +5,7 @@
 mod fold;
 mod graph;
 pub(crate) mod half;
+pub(crate) mod lean;
 pub(crate) mod proto;
 pub(crate) mod qdq;
 

@@ -1,5 +1,5 @@
 //! The float32 graph rewritten for 8-bit integers: values that convolutions and sums read pass through a pair of
-//! QuantizeLinear and DequantizeLinear, kernels and biases are stored as integers. ONNX Runtime fuses each operator
+//! `QuantizeLinear` and `DequantizeLinear`, kernels and biases are stored as integers. ONNX Runtime fuses each operator
 //! between such pairs into its integer kernel.
 //!
 //! What stays float32: the normalisation of pixels, the last sum (so `c5` and the pooled `embedding` are not cut
@@ -195,4 +195,87 @@ fn dequantized(value: &str) -> String {
 )]
 fn to_i32(value: f32) -> i32 {
     value.round_ties_even() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::untrained;
+    use crate::onnx::network;
+
+    fn float_graph(spec: &str) -> GraphProto {
+        network(&untrained(spec.parse().unwrap(), 0))
+    }
+
+    /// The same scale for everything: enough to see what reads what.
+    fn quantization(graph: &GraphProto) -> Quantization {
+        let affine = Affine {
+            scale: 0.5,
+            zero_point: 3,
+        };
+        let conv = |node: &NodeProto| {
+            let kernel = graph.initializer.iter().find(|it| it.name == node.input[1]);
+            let dims = kernel.unwrap().dims.iter();
+            let shape: Vec<_> = dims.map(|&axis| usize::try_from(axis).unwrap()).collect();
+            let conv = IntegerConv {
+                shape: shape.clone().try_into().unwrap(),
+                kernel: vec![-1; shape.iter().product()],
+                scales: vec![0.25; shape[0]],
+                bias: vec![1.0; shape[0]],
+            };
+            (node.output[0].clone(), conv)
+        };
+        let convs = graph.node.iter().filter(|node| node.op_type == op::CONV);
+        Quantization {
+            values: values(graph).into_iter().map(|it| (it, affine)).collect(),
+            convs: convs.map(conv).collect(),
+        }
+    }
+
+    #[test]
+    fn every_convolution_reads_integers_and_no_float_kernel_is_left() {
+        for spec in ["tiny", "tinyv2", "resnet50"] {
+            let graph = float_graph(spec);
+            let quantized = quantized(&graph, &quantization(&graph));
+            for node in quantized.node.iter().filter(|it| it.op_type == op::CONV) {
+                assert_eq!(node.input.len(), 3, "{spec} {}", node.name);
+                for input in &node.input {
+                    let maker = quantized.producer(input).unwrap();
+                    assert_eq!(maker.op_type, op::DEQUANTIZE, "{spec} {input}");
+                }
+            }
+            let mut kernels = quantized.initializer.iter().filter(|it| it.dims.len() == 4);
+            assert!(kernels.all(|it| it.data_type == data_type::INT8), "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_bias_counts_in_steps_of_input_and_kernel() {
+        let graph = float_graph("tiny");
+        let quantized = quantized(&graph, &quantization(&graph));
+        let mut initializers = quantized.initializer.iter();
+        let bias = initializers.find(|it| it.name == "conv1.bias.quantized");
+        assert_eq!(bias.unwrap().raw_data[..4], 8_i32.to_le_bytes()); // 1.0 / (0.5 · 0.25)
+    }
+
+    #[test]
+    fn the_residual_stream_of_a_pre_activation_network_stays_float() {
+        let stored = values(&float_graph("tinyv2"));
+        assert!(stored.contains(&"layer1.0.relu1".to_owned()), "{stored:?}");
+        assert!(!stored.contains(&"layer1.0".to_owned()), "{stored:?}");
+    }
+
+    #[test]
+    fn the_last_sum_stays_float_and_every_other_is_stored() {
+        let stored = values(&float_graph("resnet50"));
+        assert!(stored.contains(&"layer4.1".to_owned()), "{stored:?}");
+        assert!(!stored.contains(&"layer4.2".to_owned()), "{stored:?}");
+    }
+
+    #[test]
+    fn a_pooled_maximum_is_stored_as_what_it_is_taken_of() {
+        let graph = float_graph("resnet50");
+        assert_eq!(range_source(&graph, "maxpool"), "relu1");
+        assert_eq!(range_source(&graph, "layer1.0"), "layer1.0");
+    }
 }

@@ -8,28 +8,22 @@
 use crate::onnx::encode;
 use crate::onnx::proto::GraphProto;
 use crate::onnx::qdq::{Quantization, quantized};
-use crate::runtime::Runtime;
 
 use super::QuantizeError;
-use super::calibrate::{Means, Observed, run};
-use super::photographs::Photograph;
-use super::weights::FloatConv;
+use super::calibrate::{Calibration, Means, Observed, run};
 
 /// Corrects the bias of every convolution on what the photographs give.
 pub(super) fn correct(
-    runtime: &Runtime,
-    graph: &GraphProto,
-    convs: &[FloatConv],
+    calibration: &Calibration<'_>,
     observed: &Observed,
     quantization: &mut Quantization,
-    photographs: &[Photograph],
 ) -> Result<(), QuantizeError> {
-    for conv in convs {
+    for conv in &calibration.convs {
         let names = [conv.name.clone()];
-        let probe = up_to(&quantized(graph, quantization), &conv.name);
-        let mut session = runtime.graph(&encode(probe)?)?;
+        let probe = up_to(&quantized(&calibration.graph, quantization), &conv.name);
+        let mut session = calibration.runtime.graph(&encode(probe)?)?;
         let mut means = Means::new([conv]);
-        for photograph in photographs {
+        for photograph in calibration.photographs {
             let values = run(&mut session, photograph, &names)?;
             means.add(names.iter().zip(&values));
         }

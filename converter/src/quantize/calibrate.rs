@@ -21,13 +21,24 @@ pub(super) struct Observed {
     pub(super) means: BTreeMap<String, Vec<f64>>,
 }
 
+/// What is calibrated, and on what.
+pub(super) struct Calibration<'a> {
+    pub(super) runtime: &'a Runtime,
+    /// The float32 graph.
+    pub(super) graph: GraphProto,
+    /// Its convolutions, in order of computation.
+    pub(super) convs: Vec<FloatConv>,
+    pub(super) photographs: &'a [Photograph],
+}
+
 /// Runs the float32 graph on every photograph, twice: a histogram needs to know its ends.
-pub(super) fn observe(
-    runtime: &Runtime,
-    graph: &GraphProto,
-    convs: &[FloatConv],
-    photographs: &[Photograph],
-) -> Result<Observed, QuantizeError> {
+pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, QuantizeError> {
+    let Calibration {
+        runtime,
+        graph,
+        convs,
+        photographs,
+    } = calibration;
     let mut sources: Vec<String> = qdq::values(graph)
         .iter()
         .map(|value| qdq::range_source(graph, value).to_owned())
@@ -41,7 +52,7 @@ pub(super) fn observe(
 
     let mut extents = vec![Extent::EMPTY; sources.len()];
     let mut means = Means::new(convs);
-    for photograph in photographs {
+    for photograph in *photographs {
         let values = run(&mut session, photograph, &names)?;
         extents
             .iter_mut()
@@ -55,7 +66,7 @@ pub(super) fn observe(
         return Err(QuantizeError::NotFinite { value });
     }
     let mut histograms: Vec<_> = extents.into_iter().map(Histogram::new).collect();
-    for photograph in photographs {
+    for photograph in *photographs {
         let values = run(&mut session, photograph, &sources)?;
         histograms
             .iter_mut()
@@ -70,11 +81,11 @@ pub(super) fn observe(
 
 /// Scales of values and rounded weights.
 pub(super) fn quantization(
-    graph: &GraphProto,
-    convs: &[FloatConv],
+    calibration: &Calibration<'_>,
     observed: &Observed,
     method: Method,
 ) -> Quantization {
+    let Calibration { graph, convs, .. } = calibration;
     let mut quantization = Quantization::default();
     for value in qdq::values(graph) {
         let histogram = &observed.histograms[qdq::range_source(graph, &value)];

@@ -41,7 +41,7 @@ impl Folder {
     /// Reads at most `most` photographs of `folder` and the folders in it, spread evenly over their sorted paths.
     pub(super) fn read(
         folder: &Path,
-        preprocess: &Preprocess,
+        preprocess: Preprocess,
         most: usize,
     ) -> Result<Self, QuantizeError> {
         let mut paths = Vec::new();
@@ -129,5 +129,57 @@ fn unreadable(path: &Path, source: std::io::Error) -> QuantizeError {
     QuantizeError::Folder {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(stems: &[&str]) -> Folder {
+        let photograph = |stem: &&str| Photograph {
+            stem: stem.into(),
+            pixels: vec![0; 3],
+            side: 1,
+        };
+        Folder {
+            photographs: stems.iter().map(photograph).collect(),
+            set_aside: Vec::new(),
+        }
+    }
+
+    fn stems(photographs: &[Photograph]) -> Vec<&str> {
+        let stems = photographs.iter().map(|it| it.stem.to_str().unwrap());
+        stems.collect()
+    }
+
+    #[test]
+    fn one_picture_in_four_is_held_out_in_all_its_formats() {
+        let mut folder = folder(&["a", "b", "c", "d", "d", "e"]);
+        let held_out = folder.hold_out(Path::new("folder")).unwrap();
+        assert_eq!(stems(&held_out), ["d", "d"]);
+        assert_eq!(stems(&folder.photographs), ["a", "b", "c", "e"]);
+    }
+
+    #[test]
+    fn of_two_pictures_one_is_held_out_and_of_one_none_can_be() {
+        let held_out = folder(&["a", "b"]).hold_out(Path::new("folder")).unwrap();
+        assert_eq!(stems(&held_out), ["b"]);
+        assert!(matches!(
+            folder(&["a", "a"]).hold_out(Path::new("folder")),
+            Err(QuantizeError::NothingHeldOut { .. })
+        ));
+    }
+
+    #[test]
+    fn files_are_taken_from_the_whole_folder() {
+        let paths: Vec<PathBuf> = (0..10).map(|i| PathBuf::from(i.to_string())).collect();
+        let taken = |most| -> Vec<_> {
+            spread(&paths, most)
+                .map(|it| it.to_str().unwrap())
+                .collect()
+        };
+        assert_eq!(taken(3), ["0", "3", "6"]);
+        assert_eq!(taken(100).len(), 10);
     }
 }

@@ -22,7 +22,6 @@ pub(super) fn embeddings(
 }
 
 /// The mean of embeddings.
-#[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 photographs")]
 pub(super) fn centre<'a>(embeddings: impl IntoIterator<Item = &'a Vec<f32>>) -> Vec<f64> {
     let (mut sum, mut count) = (Vec::new(), 0);
     for embedding in embeddings {
@@ -75,4 +74,27 @@ fn l2_error(found: &[f32], expected: &[f32]) -> f64 {
     let pairs = found.iter().zip(expected);
     let difference = squares(&mut pairs.map(|(&a, &b)| f64::from(a) - f64::from(b)));
     (difference / squares(&mut expected.iter().map(|&b| f64::from(b)))).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cosine_is_taken_around_the_centre() {
+        let centre = centre(&[vec![9.0, 10.0], vec![11.0, 10.0]]);
+        assert_eq!(centre, [10.0, 10.0]);
+        let cosine = |a: [f32; 2], b: [f32; 2]| cosine(&a, &b, &centre);
+        assert!((cosine([11.0, 10.0], [12.0, 10.0]) - 1.0).abs() < 1e-12);
+        assert!(cosine([11.0, 10.0], [10.0, 11.0]).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_worst_cosine_is_the_least_and_the_worst_error_the_greatest() {
+        let expected = [vec![1.0, 0.0], vec![0.0, 1.0]];
+        let found = [vec![1.0, 0.0], vec![1.0, 1.0]];
+        let (cosine, error) = compare(&found, &expected, &[0.0, 0.0]);
+        assert!((cosine.worst - 0.5_f64.sqrt()).abs() < 1e-7);
+        assert!((error.worst - 1.0).abs() < 1e-7 && (error.mean - 0.5).abs() < 1e-7);
+    }
 }

@@ -21,7 +21,7 @@ pub enum Method {
     MinMax,
     /// What 99.99 % of the values lie in.
     Percentile,
-    /// The least Kullback-Leibler divergence between the values and the stored values (TensorRT's calibration).
+    /// The least Kullback-Leibler divergence between the values and the stored values (`TensorRT`'s calibration).
     Entropy,
     /// The least mean squared error of the stored values.
     Mse,
@@ -146,31 +146,131 @@ fn squared_error(histogram: &Histogram, range: Range) -> f64 {
     histogram.bins().map(cost).sum()
 }
 
-/// Kullback-Leibler divergence from the histogram, its tails gathered at the range's ends, to what 256 steps keep
-/// of it: every step's count spread evenly over its bins that are not empty.
+/// Kullback-Leibler divergence from the values in the range, those beyond it gathered at its ends, to what 256
+/// steps keep of them: each step's count spread evenly over its bins that are not empty.
+///
+/// Zeros are left out, as `TensorRT` does: they are stored exactly, and after a ReLU they would outweigh the rest.
 fn divergence(histogram: &Histogram, range: Range) -> f64 {
     let step = (range.high - range.low) / STEPS;
-    let stored = |centre: f64| {
-        let inside = centre.clamp(range.low, range.high);
-        ((inside - range.low) / step).round()
-    };
-    let mut cost = 0.0;
-    let bins: Vec<_> = histogram.bins().filter(|(_, count)| *count > 0.0).collect();
-    for group in bins.chunk_by(|a, b| stored(a.0) == stored(b.0)) {
-        let inside = |centre: f64| centre >= range.low && centre <= range.high;
-        let gathered: f64 = group.iter().map(|(_, count)| count).sum();
-        let kept: f64 = group
-            .iter()
-            .filter(|(centre, _)| inside(*centre))
-            .map(|(_, count)| count)
-            .sum();
-        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 bins")]
-        let spread = kept.max(1.0) / group.len() as f64;
-        let clipped = gathered - kept;
-        for (i, (_, count)) in group.iter().enumerate() {
-            let actual = if i == 0 { count + clipped } else { *count };
-            cost += actual * (actual / spread).ln();
+    let bins = histogram
+        .bins()
+        .filter(|(centre, count)| *count > 0.0 && centre.abs() > histogram.step());
+    let (mut inside, mut below, mut above) = (Vec::new(), 0.0, 0.0);
+    for (centre, count) in bins {
+        if centre < range.low {
+            below += count;
+        } else if centre > range.high {
+            above += count;
+        } else {
+            inside.push((((centre - range.low) / step).round(), count));
         }
     }
-    cost / histogram.total()
+    let kept: f64 = inside.iter().map(|(_, count)| count).sum();
+    let Some(last) = inside.len().checked_sub(1) else {
+        return f64::INFINITY;
+    };
+    let total = kept + below + above;
+    let mut cost = 0.0;
+    let mut place = 0;
+    for group in inside.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 bins")]
+        let spread = group.iter().map(|(_, count)| count).sum::<f64>() / group.len() as f64;
+        for (_, count) in group {
+            let first = if place == 0 { below } else { 0.0 };
+            let end = if place == last { above } else { 0.0 };
+            let share = (count + first + end) / total;
+            cost += share * (share * kept / spread).ln();
+            place += 1;
+        }
+    }
+    cost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::histogram::Extent;
+    use super::*;
+
+    const ALL: [Method; 4] = [
+        Method::MinMax,
+        Method::Percentile,
+        Method::Entropy,
+        Method::Mse,
+    ];
+
+    fn histogram(values: &[f32]) -> Histogram {
+        let mut extent = Extent::EMPTY;
+        extent.add(values);
+        let mut histogram = Histogram::new(extent);
+        histogram.add(values);
+        histogram
+    }
+
+    /// A bell of 1 around `mean` without randomness: quantiles of the logistic distribution.
+    fn bell(mean: f32) -> Vec<f32> {
+        let quantile =
+            |i: u16| (f32::from(i) / 10_000.0).ln() - (1.0 - f32::from(i) / 10_000.0).ln();
+        (1..10_000).map(|i| mean + quantile(i)).collect()
+    }
+
+    #[test]
+    fn minmax_covers_what_was_seen_and_zero() {
+        let range = Range::estimate(Method::MinMax, &histogram(&[0.5, 2.0, 1.0]));
+        assert_eq!(
+            range,
+            Range {
+                low: 0.0,
+                high: 2.0
+            }
+        );
+        let range = Range::estimate(Method::MinMax, &histogram(&[-3.0, -1.0]));
+        assert_eq!(
+            range,
+            Range {
+                low: -3.0,
+                high: 0.0
+            }
+        );
+    }
+
+    #[test]
+    fn percentile_drops_one_value_in_ten_thousand_and_no_more() {
+        let mut values: Vec<f32> = (0..50_000_u16).map(|i| f32::from(i) / 5e4).collect();
+        values.extend([50.0; 2]);
+        let range = Range::estimate(Method::Percentile, &histogram(&values));
+        assert!((1.0..1.05).contains(&range.high), "{range:?}");
+        values.extend([50.0; 20]);
+        let range = Range::estimate(Method::Percentile, &histogram(&values));
+        assert!((range.high - 50.0).abs() < 0.05, "{range:?}");
+    }
+
+    /// One value far away is worth clipping; the same spread filled evenly is not.
+    #[test]
+    fn searching_estimators_clip_outliers_and_leave_even_values_alone() {
+        let mut values = bell(0.0);
+        values.push(60.0);
+        let even: Vec<f32> = (0..10_000u16).map(|i| f32::from(i) / 1e4).collect();
+        for method in [Method::Entropy, Method::Mse] {
+            let range = Range::estimate(method, &histogram(&values));
+            assert!((5.0..30.0).contains(&range.high), "{method:?}: {range:?}");
+            let range = Range::estimate(method, &histogram(&even));
+            assert!(range.high > 0.95, "{method:?}: {range:?}");
+        }
+    }
+
+    #[test]
+    fn zero_is_stored_exactly_whatever_the_range() {
+        for method in ALL {
+            for values in [bell(0.0), bell(-4.0), bell(30.0), vec![0.0; 5], vec![-1.0]] {
+                let affine = Range::estimate(method, &histogram(&values)).to_affine();
+                assert!(affine.scale.is_finite() && affine.scale > 0.0, "{affine:?}");
+            }
+            let positive: Vec<f32> = bell(0.0).into_iter().map(|v| v.max(0.0)).collect();
+            let affine = Range::estimate(method, &histogram(&positive)).to_affine();
+            assert_eq!(
+                affine.zero_point, 0,
+                "after a ReLU all 255 steps are for what is lit"
+            );
+        }
+    }
 }

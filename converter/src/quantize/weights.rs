@@ -1,10 +1,12 @@
 //! Kernels in 8 bits, one scale for each output channel.
 
-use crate::onnx::proto::{GraphProto, op};
+use crate::onnx::proto::{GraphProto, TensorProto, op};
 use crate::onnx::qdq::IntegerConv;
 
 /// Largest stored magnitude: −128 is left out, so that the range is symmetric.
 const MOST: f32 = 127.0;
+/// Steps that a bias may take: half of what 32 bits count, so that the sum that it starts has room.
+const BIAS_STEPS: f32 = 1_073_741_824.0;
 
 /// A float32 convolution of the graph.
 pub(super) struct FloatConv {
@@ -30,7 +32,7 @@ pub(super) fn convs(graph: &GraphProto) -> Vec<FloatConv> {
                 name: node.output[0].clone(),
                 shape,
                 kernel: kernel.to_floats(),
-                bias: bias.map_or_else(|| vec![0.0; shape[0]], |bias| bias.to_floats()),
+                bias: bias.map_or_else(|| vec![0.0; shape[0]], TensorProto::to_floats),
             }
         })
         .collect()
@@ -63,7 +65,6 @@ fn scale(weights: &[f32]) -> f32 {
 
 /// The scale below which the bias, stored in steps of both scales, would need more than 30 bits.
 fn smallest_scale(bias: f32, input_scale: f32) -> f32 {
-    const BIAS_STEPS: f32 = (1 << 30) as f32;
     (bias.abs() / input_scale / BIAS_STEPS).max(f32::MIN_POSITIVE)
 }
 
@@ -117,9 +118,6 @@ mod tests {
         let rounded = round(&conv(vec![0.0, 0.0], vec![3.0]), 0.01);
         let step = rounded.scales[0] * 0.01;
         let stored = 3.0 / step;
-        assert!(
-            rounded.kernel == [0, 0] && stored <= f64::from(1 << 30) as f32,
-            "{stored}"
-        );
+        assert!(rounded.kernel == [0, 0] && stored <= BIAS_STEPS, "{stored}");
     }
 }
