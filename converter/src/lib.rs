@@ -7,13 +7,17 @@ pub mod haiku;
 pub mod import;
 pub mod inspect;
 pub mod location;
+mod model_update;
 mod model_writer;
 pub mod npy;
 pub mod onnx;
 pub mod pickle;
+pub mod quantize;
+pub mod runtime;
 mod self_check;
 pub mod source;
 pub mod timm;
+pub mod verify;
 
 pub use model_writer::{Model, ModelWriter, WriteError};
 pub use self_check::SelfCheckError;

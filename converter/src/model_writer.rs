@@ -150,6 +150,7 @@ impl ModelWriter {
             embedding_size: spec.embedding_size(),
             preprocess: Preprocess::center_crop(EVALUATION_SIZE)?,
             precisions: vec![Precision::Fp32],
+            quality: BTreeMap::new(),
             files: self.files.clone(),
             source: model.source.clone(),
             ledger_sha256,
@@ -179,7 +180,10 @@ impl ModelWriter {
     }
 }
 
-fn json(name: &'static str, value: &impl serde::Serialize) -> Result<Vec<u8>, WriteError> {
+pub(crate) fn json(
+    name: &'static str,
+    value: &impl serde::Serialize,
+) -> Result<Vec<u8>, WriteError> {
     let mut bytes =
         serde_json::to_vec_pretty(value).map_err(|source| WriteError::Json { name, source })?;
     bytes.push(b'\n');

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use detcon_core::arch::Stage;
 use detcon_core::checkpoint::Tensor;
+use detcon_runtime::LoadError;
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
@@ -49,16 +50,8 @@ impl Output {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// ONNX Runtime's shared library could not be loaded.
-    #[error(
-        "ONNX Runtime could not be loaded from {}: {source}. `make serve` fetches it; elsewhere name it with \
-         --onnxruntime", path.display()
-    )]
-    Library {
-        /// The library.
-        path: PathBuf,
-        /// What the loader said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Library(#[from] LoadError),
     /// ONNX Runtime said no.
     #[error("ONNX Runtime: {source}")]
     Runtime {
@@ -86,18 +79,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the shared library at `path`.
+    /// Loads the shared library at `path`. A process loads one: later calls get the first.
     pub fn load(path: &Path) -> Result<Self, EngineError> {
-        let library = |source| EngineError::Library {
-            path: path.to_owned(),
-            source,
-        };
-        let builder = ort::init_from(path).map_err(|error| library(Box::new(error)))?;
-        let environment = builder
-            .with_name("detcon")
-            .build()
-            .map_err(|error| library(Box::new(error)))?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment: detcon_runtime::load(path)?,
+        })
     }
 
     /// What sessions of one's own are opened in.

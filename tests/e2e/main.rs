@@ -8,3 +8,5 @@ mod import;
 mod lifecycle;
 mod photographs;
 mod problems;
+mod quantize;
+mod verify;

@@ -5,3 +5,5 @@ pub(crate) mod ensure;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod output;
+pub(crate) mod quantize;
+pub(crate) mod verify;
