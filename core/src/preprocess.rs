@@ -192,15 +192,7 @@ impl Preprocess {
     #[must_use]
     pub fn whole(&self, image: &RgbImage, scratch: &mut Scratch) -> RgbImage {
         let (height, width) = (image.height(), image.width());
-        let scaled = |side: u32| {
-            let exact = u64::from(side) * u64::from(self.size());
-            let shorter = u64::from(height.min(width));
-            let rounded = (2 * exact + shorter) / (2 * shorter);
-            u32::try_from(rounded)
-                .unwrap_or(u32::MAX)
-                .min(self.size() * Self::MAX_ELONGATION)
-        };
-        let (rows, columns) = (scaled(height), scaled(width));
+        let [rows, columns] = self.whole_size(height, width);
         let window = Window {
             offset_y: 0,
             offset_x: 0,
@@ -214,6 +206,17 @@ impl Preprocess {
             }
         }
         RgbImage::new(columns, rows, output).expect("rows times columns pixels")
+    }
+
+    /// Height and width that [`Self::whole`] gives an image of this height and width.
+    #[must_use]
+    pub fn whole_size(&self, height: u32, width: u32) -> [u32; 2] {
+        let shorter = u64::from(height.min(width)).max(1);
+        [height, width].map(|side| {
+            let rounded = (2 * u64::from(side) * u64::from(self.size()) + shorter) / (2 * shorter);
+            let longest = self.size().saturating_mul(Self::MAX_ELONGATION);
+            u32::try_from(rounded).unwrap_or(u32::MAX).min(longest)
+        })
     }
 
     fn fill(self, image: &RgbImage, output: &mut [u8], scratch: &mut Scratch) {

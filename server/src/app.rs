@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::api::{embeddings, features, health, models};
+use crate::api::{embeddings, features, health, models, regions, segmentations};
 use crate::input::Limits;
 use crate::observe;
 use crate::pipeline::Pipeline;
@@ -73,6 +73,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(embeddings::embed))
         .routes(routes!(features::features))
+        .routes(routes!(regions::regions))
+        .routes(routes!(segmentations::segment))
         .routes(routes!(models::list))
         .routes(routes!(models::describe))
         .routes(routes!(health::livez))

@@ -137,13 +137,9 @@ pub(crate) fn little_endian(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
 
 /// Version 1.0 of NumPy's format: magic, version, length of the header, the header padded to the alignment, data.
 pub(crate) fn npy(descr: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
-    let axes: String = shape.iter().map(|axis| format!("{axis}, ")).collect();
-    let axes = if shape.len() == 1 {
-        axes.trim_end()
-    } else {
-        axes.trim_end_matches(", ")
-    };
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
+    let axes = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}{comma}), }}");
     let before = b"\x93NUMPY\x01\x00".len() + size_of::<u16>();
     let padding = NPY_ALIGNMENT - 1 - (before + header.len()) % NPY_ALIGNMENT;
     header.extend(std::iter::repeat_n(' ', padding));
@@ -169,7 +165,7 @@ pub(crate) fn safetensors(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Result<
 }
 
 /// An answer that could not be written is the server's fault.
-fn unwritten(reason: impl std::fmt::Display) -> Problem {
+pub(crate) fn unwritten(reason: impl std::fmt::Display) -> Problem {
     tracing::error!(%reason, "an answer could not be written");
     Problem::Internal
 }

@@ -15,6 +15,7 @@ mod observe;
 mod pipeline;
 mod problem;
 mod registry;
+mod segmentation;
 mod serve;
 mod view;
 

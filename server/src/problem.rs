@@ -108,13 +108,13 @@ pub(crate) enum Problem {
         detail: String,
     },
     /// A given mask that cannot be used.
-    #[error("The mask cannot be used: {detail}.")]
+    #[error("{detail}")]
     Mask {
         /// What is wrong with it.
         detail: String,
     },
     /// A method that cannot be used on this image.
-    #[error("The image cannot be segmented so: {detail}.")]
+    #[error("{detail}")]
     Segmentation {
         /// What is wrong with it.
         detail: String,

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
+use detcon_core::checkpoint::tensors_from_bytes;
 use detcon_core::model::{self, Disagreement, Manifest, ModelDirectory, ModelError, Precision};
+use detcon_core::projector::Projector;
 
 use crate::batch::{BatchLimits, Batcher};
 use crate::engine::{Batch, Engine, EngineError, Graphs, Output, Runtime};
@@ -37,6 +39,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Model {
     directory: ModelDirectory,
     batcher: Batcher,
+    /// Read when it is first asked for.
+    projector: OnceLock<Option<Projector>>,
 }
 
 impl Model {
@@ -56,6 +60,29 @@ impl Model {
     #[must_use]
     pub(crate) const fn batcher(&self) -> &Batcher {
         &self.batcher
+    }
+}
+
+impl Model {
+    /// Its projector, read from the heads the first time: call it where waiting for a file is allowed.
+    pub(crate) fn projector(&self) -> Result<&Projector, Problem> {
+        self.projector.get_or_init(|| self.read_projector()).as_ref().ok_or_else(|| Problem::ModelLacks {
+            name: self.manifest().name.to_string(),
+            what: "projector, so it has no projection space: import a checkpoint with its heads",
+        })
+    }
+
+    fn read_projector(&self) -> Option<Projector> {
+        let bytes = std::fs::read(self.directory.heads()?);
+        let failed = |reason: &dyn std::fmt::Display| {
+            tracing::error!(model = %self.manifest().name, %reason, "the projector could not be read");
+        };
+        let heads = bytes.map_err(|error| failed(&error)).ok()?;
+        let heads = tensors_from_bytes(&heads)
+            .map_err(|error| failed(&error))
+            .ok()?;
+        let projector = Projector::from_heads(&heads, self.manifest().embedding_size);
+        projector.map_err(|error| failed(&error)).ok()
     }
 }
 
@@ -217,5 +244,9 @@ fn prepare(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<Mod
     };
     engine.run(&blank, Output::Embedding)?;
     let batcher = Batcher::start(&name(path), engine, options.limits)?;
-    Ok(Model { directory, batcher })
+    Ok(Model {
+        directory,
+        batcher,
+        projector: OnceLock::new(),
+    })
 }

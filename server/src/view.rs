@@ -1,10 +1,12 @@
 //! Which part of an image the network sees, and at which size.
 
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use detcon_core::arch::STRIDE;
 use detcon_core::image::RgbImage;
 use detcon_core::preprocess::{Preprocess, Window};
+use detcon_core::regions::{self, RegionError};
 
 use crate::batch::InputTensor;
 use crate::input::{Fields, invalid};
@@ -76,16 +78,31 @@ impl View {
         }
     }
 
-    /// The part of an image that is seen.
-    pub(crate) fn window(self, image: &RgbImage) -> Window {
+    /// The same size, of the whole image.
+    pub(crate) const fn full(self) -> Self {
+        Self {
+            part: Part::Full,
+            preprocess: self.preprocess,
+        }
+    }
+
+    /// Where the cells of c5 lie in an image.
+    pub(crate) fn cells(self, image: &RgbImage) -> Result<regions::View, RegionError> {
+        let (height, width) = (image.height(), image.width());
+        let stride = NonZeroU32::new(u32::try_from(STRIDE).unwrap_or(u32::MAX));
+        let stride = stride.unwrap_or(NonZeroU32::MIN);
         match self.part {
-            Part::Center => self.preprocess.window(image.height(), image.width()),
-            Part::Full => Window {
-                offset_y: 0,
-                offset_x: 0,
-                height: image.height(),
-                width: image.width(),
-            },
+            Part::Center => regions::View::preprocessed(&self.preprocess, height, width, stride),
+            Part::Full => {
+                let window = Window {
+                    offset_y: 0,
+                    offset_x: 0,
+                    height,
+                    width,
+                };
+                let [rows, columns] = self.preprocess.whole_size(height, width);
+                regions::View::new(window, rows, columns, stride)
+            }
         }
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod embeddings;
 pub(crate) mod features;
 pub(crate) mod health;
 pub(crate) mod models;
+pub(crate) mod regions;
+pub(crate) mod segmentations;
 
 /// Bytes as they are.
 #[derive(utoipa::ToSchema)]

@@ -86,6 +86,13 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// A field that was given and not taken out.
+    pub(crate) fn left_over(&self) -> Option<&str> {
+        self.values.keys().next().map(String::as_str)
+    }
+}
+
 pub(crate) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
     Problem::InvalidField {
         field: field.to_owned(),
