@@ -116,7 +116,7 @@ fn regions_of_photographs_are_upstreams() {
 
 /// A polygon, and what pycocotools makes of it.
 #[derive(Deserialize)]
-struct Polygon {
+struct Reference {
     size: [u32; 2],
     polygon: Vec<f64>,
     compressed: String,
@@ -129,7 +129,7 @@ struct Polygon {
 #[test]
 fn polygons_and_run_lengths_are_those_of_pycocotools() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regions/pycocotools.json");
-    let cases: Vec<Polygon> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let cases: Vec<Reference> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert!(!cases.is_empty(), "no reference polygons");
     for case in cases {
         let [height, width] = case.size;

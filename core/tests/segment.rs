@@ -6,7 +6,6 @@ mod common;
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    clippy::float_cmp,
     reason = "the plainest code that can be checked by reading, on tiny images"
 )]
 #[path = "segment/naive.rs"]
