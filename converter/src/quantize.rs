@@ -100,12 +100,17 @@ impl Quantized {
     #[must_use]
     pub fn too_few(&self) -> Option<String> {
         let (calibrated, measured) = (self.quality.calibrated_on, self.quality.measured_on);
-        let few_calibrated = self.precision == Precision::Int8 && calibrated < FEW;
-        (few_calibrated || measured < FEW).then(|| {
-            format!(
-                "calibrated on {calibrated} and measured on {measured} photographs, which says little about others: \
-                 give {FEW} or more of each"
-            )
+        let (few, made) = match self.precision {
+            Precision::Int8 => (
+                calibrated.min(measured) < FEW,
+                format!("calibrated on {calibrated} and measured on {measured}"),
+            ),
+            Precision::Fp32 | Precision::Fp16 => {
+                (measured < FEW, format!("measured on {measured}"))
+            }
+        };
+        few.then(|| {
+            format!("{made} photographs, which says little about others: give {FEW} or more")
         })
     }
 }

@@ -144,43 +144,37 @@ impl Rewriter<'_> {
         let bias: Vec<u8> = bias
             .flat_map(|(bias, scale)| to_i32(bias / scale).to_le_bytes())
             .collect();
-        let channels = conv.scales.len();
-        let zeros = |name: &str, data_type, size| {
-            TensorProto::new(name, data_type, &[channels], vec![0; channels * size])
+        let stored = |field, data_type, shape: &[usize], bytes| {
+            let name = format!("{name}.{field}.quantized");
+            TensorProto::new(&name, data_type, shape, bytes)
         };
-        let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
-        let tensors = |name: &str, values, scales: &[f32], zero_points| {
-            let scales = TensorProto::floats(&format!("{name}.scale"), &[channels], scales);
-            [values, scales, zero_points]
-        };
-        let stored = |name: &str| format!("{name}.quantized");
-        let zero = |name: &str| format!("{name}.zero_point");
-        let weight = tensors(
-            &weight_name,
-            TensorProto::new(&stored(&weight_name), data_type::INT8, &conv.shape, kernel),
-            &conv.scales,
-            zeros(&zero(&weight_name), data_type::INT8, size_of::<i8>()),
-        );
-        let bias = tensors(
-            &bias_name,
-            TensorProto::new(&stored(&bias_name), data_type::INT32, &[channels], bias),
-            &bias_scales,
-            zeros(&zero(&bias_name), data_type::INT32, size_of::<i32>()),
-        );
+        let kernel = stored("weight", data_type::INT8, &conv.shape, kernel);
+        let bias = stored("bias", data_type::INT32, &conv.shape[..1], bias);
         [
-            self.constant(&weight_name, weight),
-            self.constant(&bias_name, bias),
+            self.constant(&format!("{name}.weight"), kernel, &conv.scales),
+            self.constant(&format!("{name}.bias"), bias, &bias_scales),
         ]
     }
 
-    /// Adds stored weights, their scales and their zero points, and reads them back along the output channels.
-    fn constant(&mut self, name: &str, tensors: [TensorProto; 3]) -> String {
+    /// Adds stored weights with a scale for each output channel and zero points of 0, and reads them back.
+    fn constant(&mut self, name: &str, stored: TensorProto, scales: &[f32]) -> String {
+        let channels = [scales.len()];
+        let elements: i64 = stored.dims.iter().product();
+        let element_size = stored.raw_data.len() / usize::try_from(elements).unwrap_or(1).max(1);
+        let zeros = vec![0; scales.len() * element_size];
+        let (scale, zero) = (format!("{name}.scale"), format!("{name}.zero_point"));
         let read = dequantized(name);
-        let inputs = [&tensors[0].name, &tensors[1].name, &tensors[2].name].map(String::as_str);
-        let axis = vec![AttributeProto::int("axis", 0)];
-        self.nodes
-            .push(NodeProto::new(op::DEQUANTIZE, &inputs, &read, axis));
-        self.initializers.extend(tensors);
+        self.nodes.push(NodeProto::new(
+            op::DEQUANTIZE,
+            &[&stored.name, &scale, &zero],
+            &read,
+            vec![AttributeProto::int("axis", 0)],
+        ));
+        self.initializers.extend([
+            TensorProto::floats(&scale, &channels, scales),
+            TensorProto::new(&zero, stored.data_type, &channels, zeros),
+            stored,
+        ]);
         read
     }
 }

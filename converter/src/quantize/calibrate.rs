@@ -1,6 +1,6 @@
 //! What the float32 graph computes on the calibration photographs, and the integers that follow from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::onnx::encode;
 use crate::onnx::proto::GraphProto;
@@ -39,12 +39,7 @@ pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, Quantiz
         convs,
         photographs,
     } = calibration;
-    let mut sources: Vec<String> = qdq::values(graph)
-        .iter()
-        .map(|value| qdq::range_source(graph, value).to_owned())
-        .collect();
-    sources.sort();
-    sources.dedup();
+    let sources = range_sources(graph);
     let mut names = sources.clone();
     let conv_names = convs.iter().map(|conv| &conv.name);
     names.extend(conv_names.filter(|name| !sources.contains(*name)).cloned());
@@ -60,8 +55,7 @@ pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, Quantiz
             .for_each(|(it, v)| it.add(v));
         means.add(names.iter().zip(&values));
     }
-    let finite = |extent: &Extent| extent.low.is_finite() && extent.high.is_finite();
-    if let Some(at) = extents.iter().position(|extent| !finite(extent)) {
+    if let Some(at) = extents.iter().position(|extent| !extent.is_finite()) {
         let value = sources[at].clone();
         return Err(QuantizeError::NotFinite { value });
     }
@@ -77,6 +71,14 @@ pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, Quantiz
         histograms: sources.into_iter().zip(histograms).collect(),
         means: means.finish(),
     })
+}
+
+/// The values whose ranges are needed, each once.
+fn range_sources(graph: &GraphProto) -> Vec<String> {
+    let values = qdq::values(graph);
+    let sources = values.iter().map(|value| qdq::range_source(graph, value));
+    let sources: BTreeSet<&str> = sources.collect();
+    sources.into_iter().map(str::to_owned).collect()
 }
 
 /// Scales of values and rounded weights.

@@ -16,6 +16,11 @@ impl Extent {
         high: f32::NEG_INFINITY,
     };
 
+    /// Whether values were seen and none was infinite.
+    pub(super) const fn is_finite(self) -> bool {
+        self.low.is_finite() && self.high.is_finite()
+    }
+
     pub(super) fn add(&mut self, values: &[f32]) {
         for &value in values {
             self.low = self.low.min(value);
