@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod ensure;
+pub mod export;
 pub mod haiku;
 pub mod import;
 pub mod inspect;

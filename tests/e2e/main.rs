@@ -3,5 +3,6 @@
 
 mod checkpoints;
 mod encoder;
+mod export;
 mod import;
 mod verify;

@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod ensure;
+pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod output;
