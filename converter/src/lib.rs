@@ -16,6 +16,7 @@ pub mod runtime;
 mod self_check;
 pub mod source;
 pub mod timm;
+pub mod torch;
 pub mod verify;
 
 pub use model_writer::{Model, ModelWriter, WriteError};

@@ -74,7 +74,10 @@ fn imported_weights_are_the_generators_bit_for_bit() {
             let expected = generator.f32(&name).unwrap();
             let expected = match transform {
                 Transform::HwioToOihw => oihw(&expected),
-                Transform::Identity | Transform::DropLeadingOnes | Transform::Transpose => {
+                Transform::Identity
+                | Transform::DropLeadingOnes
+                | Transform::Transpose
+                | Transform::Fresh => {
                     expected.values
                 }
             };
