@@ -77,9 +77,7 @@ fn imported_weights_are_the_generators_bit_for_bit() {
                 Transform::Identity
                 | Transform::DropLeadingOnes
                 | Transform::Transpose
-                | Transform::Fresh => {
-                    expected.values
-                }
+                | Transform::Fresh => expected.values,
             };
             assert!(
                 bits(checkpoint.get(&param).values()) == bits(&expected),

@@ -5,4 +5,5 @@ mod checkpoints;
 mod encoder;
 mod export;
 mod import;
+mod variants;
 mod verify;
