@@ -10,10 +10,10 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench openapi fuzz clean
+.PHONY: help serve test test-torch check bench openapi fuzz clean
 
 help: ## lists these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS)) on $(LISTEN)
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
@@ -22,6 +22,10 @@ serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS
 
 test: .deps/onnxruntime .deps/python ## runs every test of the workspace
 	$(CARGO) test --locked --workspace
+
+test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
+	$(CARGO) build --locked --package detcon-converter
+	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
 
 check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check
@@ -40,11 +44,14 @@ openapi: ## writes openapi/ anew from the routes and the manifest's type
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python
+.PHONY: .deps/onnxruntime .deps/python .deps/torch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
+
+.deps/torch:
+	@$(PYTHON) scripts/fetch_dependencies.py torch
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)

@@ -7,13 +7,13 @@ use detcon_core::arch::ResNetSpec;
 use detcon_core::checkpoint::{
     Checkpoint, FitError, Fitted, MovingAverages, SetAside, SourceArray, SourceTensor,
 };
-use detcon_core::digest::sha256;
 use detcon_core::files::Existing;
 use detcon_core::model::Source;
 use detcon_core::names::{Destination, HaikuNames, NamesError, infer_spec};
 
+use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::{HaikuTree, Network};
-use crate::location::{FetchError, Location};
+use crate::location::Location;
 use crate::model_writer::{Model, ModelWriter, WriteError};
 use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, SourceError};
@@ -32,6 +32,8 @@ pub struct ImportOptions {
     pub averages: MovingAverages,
     /// For state dicts: what the network's names start with; none means that it is to be found.
     pub strip_prefix: Option<String>,
+    /// How to fetch an address.
+    pub fetch: FetchOptions,
 }
 
 impl Default for ImportOptions {
@@ -42,6 +44,7 @@ impl Default for ImportOptions {
             network: Network::default(),
             averages: MovingAverages::default(),
             strip_prefix: None,
+            fetch: FetchOptions::default(),
         }
     }
 }
@@ -112,8 +115,11 @@ pub fn import(
     options: &ImportOptions,
 ) -> Result<Imported, ImportError> {
     let writer = ModelWriter::new(place, options.existing)?;
-    let bytes = source.read(writer.scratch())?;
-    let (layout, fitted) = match source::open(&bytes, options.network, &Limits::default())? {
+    let scratch =
+        tempfile::tempdir_in(writer.scratch()).map_err(FetchError::io(writer.scratch()))?;
+    let opened = source.open(&options.fetch, scratch.path())?;
+    let (layout, fitted) = match source::open(opened.bytes(), options.network, &Limits::default())?
+    {
         Content::Haiku(_) if options.strip_prefix.is_some() => return Err(ImportError::Prefix),
         Content::Haiku(tree) => (tree.layout.to_string(), fit_haiku(tree, options.averages)?),
         Content::Torch(state) => {
@@ -136,10 +142,11 @@ pub fn import(
     };
     let source = Source {
         uri: source.to_string(),
-        sha256: Some(sha256(&bytes)),
+        sha256: Some(opened.sha256().to_owned()),
         layout,
     };
     let license = options.license.clone();
+    drop((opened, scratch));
     writer.finish(&Model {
         checkpoint,
         heads,

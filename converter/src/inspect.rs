@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use detcon_core::digest::sha256;
 use detcon_core::names::infer_spec;
 use serde::Serialize;
 
+use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::Network;
-use crate::location::{FetchError, Location};
+use crate::location::Location;
 use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, FileKind};
 
@@ -58,18 +58,19 @@ pub struct TensorSummary {
 }
 
 /// Looks into the checkpoint at `source`.
-pub fn inspect(source: &Location) -> Result<Report, FetchError> {
+pub fn inspect(source: &Location, options: &FetchOptions) -> Result<Report, FetchError> {
     let scratch = tempfile::tempdir().map_err(|source| FetchError::Io {
         path: std::env::temp_dir(),
         source,
     })?;
-    Ok(report(&source.read(scratch.path())?))
+    let opened = source.open(options, scratch.path())?;
+    Ok(report(opened.bytes(), opened.sha256()))
 }
 
-fn report(bytes: &[u8]) -> Report {
+fn report(bytes: &[u8], sha256: &str) -> Report {
     let mut report = Report {
         bytes: bytes.len(),
-        sha256: sha256(bytes),
+        sha256: sha256.to_owned(),
         kind: FileKind::of(bytes).to_string(),
         layout: None,
         network: None,

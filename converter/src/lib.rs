@@ -4,14 +4,17 @@
 pub mod demo;
 pub mod ensure;
 pub mod export;
+pub mod fetch;
 pub mod haiku;
 pub mod import;
 pub mod inspect;
 pub mod location;
+mod mapped;
 mod model_writer;
 pub mod npy;
 pub mod onnx;
 pub mod pickle;
+pub mod published;
 pub mod runtime;
 mod self_check;
 pub mod source;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{demo, ensure, export, import, inspect, verify};
+use commands::{demo, ensure, export, import, inspect, list, verify};
 
 /// Turns DetCon checkpoints as they were published (NumPy pickles) into model directories that detcon-server
 /// serves: safetensors, ONNX, and a check that proves them. Nothing in a checkpoint is ever executed.
@@ -23,6 +23,8 @@ enum Command {
     Import(import::Arguments),
     /// Shows what is in a checkpoint without converting it: layout, network, tensors, every pickle global.
     Inspect(inspect::Arguments),
+    /// Lists the published checkpoints.
+    List(list::Arguments),
     /// Checks a model directory: digests, ledger, and the graph against the weights. Names the layer at fault.
     Verify(verify::Arguments),
     /// Writes a model's weights for torchvision, timm, Detectron2 or haiku.
@@ -61,6 +63,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Import(arguments) => import::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::List(arguments) => list::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),

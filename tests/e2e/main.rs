@@ -4,6 +4,7 @@
 mod checkpoints;
 mod encoder;
 mod export;
+mod fetch;
 mod import;
 mod variants;
 mod verify;

@@ -7,11 +7,12 @@ use detcon_converter::import::{ImportOptions, import};
 use detcon_converter::location::Location;
 use detcon_core::checkpoint::MovingAverages;
 
+use super::fetching::FetchArguments;
 use super::output::{ModelDirectoryArguments, print};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Checkpoint: a file, or an https:// or gs:// address.
+    /// Checkpoint: a file, an https:// or gs:// address, or a short name such as detcon:resnet50-imagenet.
     input: Location,
     #[command(flatten)]
     output: ModelDirectoryArguments,
@@ -27,6 +28,8 @@ pub(crate) struct Arguments {
     /// For PyTorch and safetensors files: take the network whose names start with this, and set others aside.
     #[arg(long, value_name = "PREFIX")]
     strip_prefix: Option<String>,
+    #[command(flatten)]
+    fetch: FetchArguments,
 }
 
 /// The two networks of an experiment, as the command line spells them.
@@ -58,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             MovingAverages::Required
         },
         strip_prefix: arguments.strip_prefix.clone(),
+        fetch: arguments.fetch.options(),
     };
     let place = &arguments.output.place;
     let imported = import(&arguments.input, place, &options)
