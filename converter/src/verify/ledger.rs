@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use detcon_core::checkpoint::{Checkpoint, Filled, Ledger, Tensors, tensors_from_bytes};
 use detcon_core::digest::sha256_f32;
 use detcon_core::model::{ModelDirectory, file};
+use detcon_core::names::Transform;
 
 use super::{VerifyError, read};
 
@@ -129,7 +130,12 @@ fn account(filled: &[Filled], tensors: &Tensors) -> Result<(), LedgerError> {
 
 /// Counts the source tensors, none of which may be used twice.
 fn sources(ledger: &Ledger) -> Result<usize, LedgerError> {
-    let filled = ledger.backbone.iter().chain(&ledger.heads);
+    let from_source = |row: &&Filled| row.transform != Transform::Fresh;
+    let filled = ledger
+        .backbone
+        .iter()
+        .chain(&ledger.heads)
+        .filter(from_source);
     let all = filled
         .map(|row| &row.source)
         .chain(ledger.set_aside.iter().map(|row| &row.source));
