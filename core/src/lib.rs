@@ -13,3 +13,5 @@ pub mod model;
 pub mod names;
 pub mod preprocess;
 pub mod reference;
+pub mod regions;
+pub mod segment;

@@ -1,0 +1,5 @@
+//! k-means.
+/// a
+pub struct KMeans;
+/// b
+pub struct Clusters;
