@@ -28,7 +28,11 @@ fn felzenszwalb(criterion: &mut Criterion) {
         let image = decode_stored(&bytes, &ImageLimits::default()).expect("a photograph");
         let pixels = u64::from(image.height()) * u64::from(image.width());
         group.throughput(Throughput::Elements(pixels));
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         group.bench_function(name, |bencher| {
             bencher.iter(|| method.segment(&image, &mut workspace).expect("segments"));
         });

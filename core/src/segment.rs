@@ -20,3 +20,4 @@ pub use self::felzenszwalb::{Felzenszwalb, Workspace};
 pub use self::grid::Grid;
 pub use self::kmeans::{Clusters, KMeans};
 pub use self::map::SegmentMap;
+pub(crate) use self::png::write as write_png;

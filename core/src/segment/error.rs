@@ -74,6 +74,16 @@ pub enum SegmentError {
         /// The first such channel.
         channel: usize,
     },
+    /// A clustering that would take too long.
+    #[error(
+        "Clustering takes {work} multiplications an iteration, and at most {limit} are accepted. Ask for fewer clusters or a coarser stage."
+    )]
+    TooMuchWork {
+        /// Cells × channels × clusters.
+        work: u64,
+        /// The most accepted.
+        limit: u64,
+    },
     /// Bytes that are no readable PNG.
     #[error("The label map is no readable PNG: {detail}.")]
     Png {

@@ -89,8 +89,10 @@ impl Felzenszwalb {
         });
         edges.sort();
         forest.start(edges.pixels(), self.scale);
-        edges.retain(|edge| forest.join_similar(edge));
-        edges.retain(|edge| forest.join_small(edge, self.min_size));
+        edges.retain(forest, Forest::may_differ, Forest::join_similar);
+        edges.retain(forest, Forest::may_differ, |forest, edge| {
+            forest.join_small(edge, self.min_size)
+        });
         SegmentMap::new(image.height(), image.width(), forest.labels()?)
     }
 }

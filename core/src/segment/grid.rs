@@ -32,7 +32,11 @@ impl Grid {
                 clippy::cast_possible_truncation,
                 reason = "a grid has at most 2^16 rectangles"
             )]
-            ids.extend(columns.iter().map(|&column| (first + u32::from(column)) as u16));
+            ids.extend(
+                columns
+                    .iter()
+                    .map(|&column| (first + u32::from(column)) as u16),
+            );
         }
         SegmentMap::new(height, width, ids)
     }

@@ -105,6 +105,11 @@ impl SegmentMap {
         &self.ids
     }
 
+    /// The ids, to be moved about; any value is an id.
+    pub(crate) fn ids_mut(&mut self) -> &mut [u16] {
+        &mut self.ids
+    }
+
     /// The ids of each row, from the top.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, u16> {
         self.ids.chunks_exact(self.width as usize)

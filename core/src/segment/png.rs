@@ -107,10 +107,7 @@ fn packed(row: &[u8], x: usize, bits: u8) -> u16 {
     u16::from(row[x / in_byte] >> shift) & ((1 << bits) - 1)
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is handed to `map_err`"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
 fn refusal(error: ::png::DecodingError) -> SegmentError {
     SegmentError::Png {
         detail: error.to_string(),

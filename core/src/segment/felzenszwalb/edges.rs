@@ -24,6 +24,9 @@ enum Direction {
 
 const DIRECTIONS: usize = 4;
 
+/// Edges glanced at together.
+const BLOCK: usize = 64;
+
 /// All edges of an image.
 #[derive(Debug, Default)]
 pub(super) struct Edges {
@@ -74,13 +77,28 @@ impl Edges {
     pub(super) fn push_row(&mut self, above: Option<&[f64]>, row: &[f64]) {
         let (y, wide, narrow) = (self.rows, self.width, self.width - 1);
         let here = planes(row, wide);
-        self.push(Direction::Right, y, here.map(|p| &p[1..]), here.map(|p| &p[..narrow]));
+        self.push(
+            Direction::Right,
+            y,
+            here.map(|p| &p[1..]),
+            here.map(|p| &p[..narrow]),
+        );
         if let Some(above) = above {
             let over = planes(above, wide);
             let y = y - 1;
             self.push(Direction::Down, y, here, over);
-            self.push(Direction::DownRight, y, here.map(|p| &p[1..]), over.map(|p| &p[..narrow]));
-            self.push(Direction::UpRight, y, here.map(|p| &p[..narrow]), over.map(|p| &p[1..]));
+            self.push(
+                Direction::DownRight,
+                y,
+                here.map(|p| &p[1..]),
+                over.map(|p| &p[..narrow]),
+            );
+            self.push(
+                Direction::UpRight,
+                y,
+                here.map(|p| &p[..narrow]),
+                over.map(|p| &p[1..]),
+            );
         }
         self.rows += 1;
     }
@@ -128,35 +146,57 @@ impl Edges {
         });
     }
 
-    /// Visits the edges in order and keeps those for which `visit` says so.
-    pub(super) fn retain(&mut self, mut visit: impl FnMut(&Edge<'_>) -> bool) {
+    /// Visits the edges in order and keeps those for which `visit` says so. Those for which `glance` says no are
+    /// dropped unvisited.
+    ///
+    /// A glance is taken at a block of edges before the first of them is visited. It has no branches to mispredict, so
+    /// that the block's scattered reads overlap; the visits then find what they need in the innermost cache.
+    pub(super) fn retain<S>(
+        &mut self,
+        state: &mut S,
+        glance: impl Fn(&mut S, [u32; 2]) -> bool,
+        visit: impl Fn(&mut S, &Edge) -> bool,
+    ) {
         let (pixels, width) = (self.pixels(), self.width);
         // By direction: how far both ends are from the pixel in whose name the edge is listed.
         let ends = [[1, 0], [width, 0], [width + 1, 0], [1, width]];
         let mut kept = 0;
-        for i in 0..self.records.len() {
-            let record = self.records[i];
-            let (direction, pixel) = place(record);
-            let edge = Edge {
-                ends: ends[direction].map(|end| (pixel + end) as u32),
-                cost: &self.costs[direction * pixels + pixel],
-            };
-            if visit(&edge) {
-                self.records[kept] = record;
-                kept += 1;
+        let mut block = [Edge::default(); BLOCK];
+        for start in (0..self.records.len()).step_by(BLOCK) {
+            let end = self.records.len().min(start + BLOCK);
+            let mut candidates = 0;
+            for &record in &self.records[start..end] {
+                let (direction, pixel) = place(record);
+                let ends = ends[direction].map(|end| (pixel + end) as u32);
+                block[candidates] = Edge {
+                    record,
+                    ends,
+                    cost: 0.0,
+                };
+                candidates += usize::from(glance(state, ends));
+            }
+            for edge in &mut block[..candidates] {
+                let (direction, pixel) = place(edge.record);
+                edge.cost = self.costs[direction * pixels + pixel];
+            }
+            for edge in &block[..candidates] {
+                self.records[kept] = edge.record;
+                kept += usize::from(visit(state, edge));
             }
         }
         self.records.truncate(kept);
     }
 }
 
-/// Two neighbouring pixels. Its cost is read only when asked for: most edges lie within a segment by their turn.
-pub(super) struct Edge<'a> {
+/// Two neighbouring pixels.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Edge {
+    record: u64,
     ends: [u32; 2],
-    cost: &'a f64,
+    cost: f64,
 }
 
-impl Edge<'_> {
+impl Edge {
     /// The two pixels.
     pub(super) const fn ends(&self) -> [u32; 2] {
         self.ends
@@ -164,7 +204,7 @@ impl Edge<'_> {
 
     /// The distance of their colours.
     pub(super) const fn cost(&self) -> f64 {
-        *self.cost
+        self.cost
     }
 }
 

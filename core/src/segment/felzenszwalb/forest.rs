@@ -39,6 +39,17 @@ impl Forest {
         self.sets.resize(pixels, alone);
     }
 
+    /// Whether two pixels may be in different sets: no means that they share one. It also shortens their paths.
+    pub(super) fn may_differ(&mut self, ends: [u32; 2]) -> bool {
+        let [one, other] = ends.map(|pixel| {
+            let parent = self.parents[pixel as usize];
+            let grandparent = self.parents[parent as usize];
+            self.parents[pixel as usize] = grandparent;
+            grandparent
+        });
+        one != other
+    }
+
     fn root(&mut self, pixel: u32) -> u32 {
         let mut pixel = pixel;
         loop {
@@ -53,7 +64,7 @@ impl Forest {
     }
 
     /// Joins the sets of an edge's ends if its cost is below what both accept. Returns whether the edge still separates them.
-    pub(super) fn join_similar(&mut self, edge: &Edge<'_>) -> bool {
+    pub(super) fn join_similar(&mut self, edge: &Edge) -> bool {
         let [one, other] = edge.ends().map(|pixel| self.root(pixel));
         if one == other {
             return false;
@@ -68,7 +79,7 @@ impl Forest {
     }
 
     /// Joins the sets of an edge's ends if either has fewer than `min_size` pixels. Returns whether the edge still separates them.
-    pub(super) fn join_small(&mut self, edge: &Edge<'_>, min_size: u32) -> bool {
+    pub(super) fn join_small(&mut self, edge: &Edge, min_size: u32) -> bool {
         let [one, other] = edge.ends().map(|pixel| self.root(pixel));
         if one == other {
             return false;

@@ -27,7 +27,11 @@ impl Histograms {
     /// Counts the digits of more records, whose key begins at bit `shift`.
     pub(super) fn count(&mut self, records: &[u64], shift: u32) {
         let [low, middle, high] = &mut self.0;
-        let (low, middle, high) = (&mut low[..DIGITS], &mut middle[..DIGITS], &mut high[..DIGITS]);
+        let (low, middle, high) = (
+            &mut low[..DIGITS],
+            &mut middle[..DIGITS],
+            &mut high[..DIGITS],
+        );
         for record in records {
             low[digit(*record, shift)] += 1;
             middle[digit(*record, shift + DIGIT_BITS)] += 1;
