@@ -137,9 +137,14 @@ pub(crate) fn little_endian(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
 
 /// Version 1.0 of NumPy's format: magic, version, length of the header, the header padded to the alignment, data.
 pub(crate) fn npy(descr: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
-    let axes = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let axes = shape
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     let comma = if shape.len() == 1 { "," } else { "" };
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}{comma}), }}");
+    let mut header =
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}{comma}), }}");
     let before = b"\x93NUMPY\x01\x00".len() + size_of::<u16>();
     let padding = NPY_ALIGNMENT - 1 - (before + header.len()) % NPY_ALIGNMENT;
     header.extend(std::iter::repeat_n(' ', padding));

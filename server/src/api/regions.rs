@@ -168,7 +168,10 @@ pub(crate) async fn regions(
     let (cells, input) = {
         let set = Arc::clone(&set);
         let seen = move || Ok((set.on_grid(&view.cells(&image)?)?, view.input(&image)));
-        app.pipeline.compute(seen).await?.map_err(|error| unusable(&error))?
+        app.pipeline
+            .compute(seen)
+            .await?
+            .map_err(|error| unusable(&error))?
     };
     let features = app.pipeline.features(&model, input, Stage::C5).await?;
     let pool = {
@@ -227,21 +230,26 @@ async fn region_set(app: &App, origin: Origin, image: Arc<RgbImage>) -> Result<R
                 .into_iter()
                 .map(|it| RegionMask::from_box(height, width, it));
             let masks = masks.collect::<Result<Vec<_>, _>>();
-            Ok(masks.and_then(RegionSet::from_masks).map_err(|error| unusable(&error)))
+            Ok(masks
+                .and_then(RegionSet::from_masks)
+                .map_err(|error| unusable(&error)))
         }
         Origin::Rle(rle) => {
             let masks = rle
                 .iter()
                 .map(RegionMask::try_from)
                 .collect::<Result<Vec<_>, _>>();
-            Ok(masks.and_then(RegionSet::from_masks).map_err(|error| unusable(&error)))
+            Ok(masks
+                .and_then(RegionSet::from_masks)
+                .map_err(|error| unusable(&error)))
         }
     };
     let set = match app.pipeline.compute(given).await? {
         Ok(set) => set?,
         Err(method) => RegionSet::from_segments(method.segment(app, image).await?),
     };
-    set.check_size(height, width).map_err(|error| unusable(&error))?;
+    set.check_size(height, width)
+        .map_err(|error| unusable(&error))?;
     Ok(set)
 }
 
