@@ -9,7 +9,8 @@ use detcon_core::image::ImageLimits;
 use detcon_core::preprocess::{Preprocess, Window};
 use detcon_core::regions::coco::{self, Annotation, CocoRle, Crowds};
 use detcon_core::regions::{
-    Mask, PolygonBudget, RegionError, RegionSet, View, color_png, overlay, segment_masks,
+    Mask, PolygonBudget, RegionCells, RegionError, RegionSet, View, color_png, overlay,
+    segment_masks,
 };
 use detcon_core::segment::{FeatureMap, SegmentMap};
 use proptest::prelude::*;
@@ -95,23 +96,24 @@ fn regions_of_photographs_are_upstreams() {
         );
 
         let cells = RegionSet::from_segments(map).on_grid(&view).unwrap();
-        let ids: Vec<u32> = cells.regions().map(|(id, _)| id.into()).collect();
-        let counts = cells
-            .regions()
-            .map(|(_, cells)| u32::try_from(cells.len()).unwrap());
-        let tensor = |what: &str| {
-            u32s(
-                golden
-                    .tensor(&format!("{name}.png.region_{what}"))
-                    .unwrap()
-                    .data(),
-            )
-        };
-        assert_eq!(ids, tensor("ids"), "{name}");
-        assert_eq!(counts.collect::<Vec<_>>(), tensor("cells"), "{name}");
+        assert_regions(&golden, name, &cells);
         compared += 1;
     }
     assert!(compared > 0, "no reference regions");
+}
+
+/// Compares ids and numbers of cells.
+fn assert_regions(golden: &SafeTensors<'_>, name: &str, cells: &RegionCells) {
+    let reference = |what: &str| {
+        let tensor = golden.tensor(&format!("{name}.png.region_{what}"));
+        u32s(tensor.unwrap().data())
+    };
+    let ids = cells.regions().map(|(id, _)| u32::from(id));
+    assert_eq!(ids.collect::<Vec<_>>(), reference("ids"), "{name}");
+    let counts = cells
+        .regions()
+        .map(|(_, cells)| cells.len().try_into().unwrap());
+    assert_eq!(counts.collect::<Vec<u32>>(), reference("cells"), "{name}");
 }
 
 /// A polygon, and what pycocotools makes of it.
