@@ -329,7 +329,12 @@ fn a_checkpoint_at_an_address_is_imported() {
     let left: Vec<_> = std::fs::read_dir(folder.path().join("tiny"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".data") || name.starts_with('.'))
+        .filter(|name| {
+            Path::new(name.as_str())
+                .extension()
+                .is_some_and(|ending| ending == "data")
+                || name.starts_with('.')
+        })
         .collect();
     assert_eq!(left, [""; 0]);
 }
