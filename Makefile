@@ -13,10 +13,10 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench openapi fuzz clean
+.PHONY: help serve test test-torch check bench openapi fuzz clean
 
 help: ## lists these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS)) on $(LISTEN)
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
@@ -25,6 +25,10 @@ serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS
 
 test: .deps/onnxruntime .deps/python ## runs every test of the workspace
 	$(CARGO) test --locked --workspace
+
+test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
+	$(CARGO) build --locked --package detcon-converter
+	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
 
 check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check
@@ -47,7 +51,7 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, image) f
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python
+.PHONY: .deps/onnxruntime .deps/python .deps/torch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/python:
@@ -55,5 +59,8 @@ clean: ## removes what was built and fetched, but no models
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+.deps/torch:
+	@$(PYTHON) scripts/fetch_dependencies.py torch
+
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)

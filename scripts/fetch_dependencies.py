@@ -3,6 +3,7 @@
 
   fetch_dependencies.py onnxruntime   .deps/onnxruntime/libonnxruntime.so, the library that the server loads
   fetch_dependencies.py numpy         .deps/python/numpy, with which the tests make checkpoints
+  fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
 
 What is there already, from the same pins, is left alone. A folder appears whole or not at all.
 """
@@ -52,7 +53,12 @@ def numpy(pins, folder, scratch):
         f"--requirement={pins}", f"--target={folder}")
 
 
-TARGETS = {"onnxruntime": (onnxruntime, "onnxruntime"), "numpy": (numpy, "python")}
+def torch(pins, folder, scratch):
+    pip("install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
+        f"--requirement={pins}", f"--target={folder}")
+
+
+TARGETS = {"onnxruntime": (onnxruntime, "onnxruntime"), "numpy": (numpy, "python"), "torch": (torch, "torch")}
 
 
 def fetch(name):

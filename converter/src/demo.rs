@@ -38,7 +38,7 @@ pub fn demo(
 }
 
 /// Kernels drawn with standard deviation `√(2 / fan-in)` (He et al. 2015), moving averages as of normalised input.
-fn untrained(spec: ResNetSpec, seed: u64) -> Checkpoint {
+pub(crate) fn untrained(spec: ResNetSpec, seed: u64) -> Checkpoint {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let convs_in_block = if spec.depth().bottleneck() { 3 } else { 2 };
     let last = format!(".bn{convs_in_block}.");

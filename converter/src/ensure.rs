@@ -7,8 +7,9 @@ use detcon_core::files::Existing;
 use detcon_core::model::ModelDirectory;
 
 use crate::demo::demo;
+use crate::fetch::{FetchError, FetchOptions};
 use crate::import::{ImportError, ImportOptions, import};
-use crate::location::{FetchError, Location};
+use crate::location::Location;
 use crate::model_writer::WriteError;
 
 /// What was made sure of.
@@ -38,7 +39,12 @@ pub enum EnsureError {
 
 /// Leaves a trained model at `place` as it is; else imports `source`; else sees to it that an untrained `spec` is
 /// there, so that the next call tries `source` again. A damaged model is replaced.
-pub fn ensure(place: &Path, source: &Location, spec: ResNetSpec) -> Result<Ensured, EnsureError> {
+pub fn ensure(
+    place: &Path,
+    source: &Location,
+    spec: ResNetSpec,
+    fetch: &FetchOptions,
+) -> Result<Ensured, EnsureError> {
     let present = ModelDirectory::open(place).ok();
     if present
         .as_ref()
@@ -48,6 +54,7 @@ pub fn ensure(place: &Path, source: &Location, spec: ResNetSpec) -> Result<Ensur
     }
     let options = ImportOptions {
         existing: Existing::Replace,
+        fetch: fetch.clone(),
         ..ImportOptions::default()
     };
     match import(source, place, &options) {

@@ -4,17 +4,20 @@ use std::fmt;
 use std::path::Path;
 
 use detcon_core::arch::ResNetSpec;
-use detcon_core::checkpoint::{Checkpoint, FitError, Fitted, SetAside, SourceArray, SourceTensor};
-use detcon_core::digest::sha256;
+use detcon_core::checkpoint::{
+    Checkpoint, FitError, Fitted, MovingAverages, SetAside, SourceArray, SourceTensor,
+};
 use detcon_core::files::Existing;
 use detcon_core::model::Source;
-use detcon_core::names::{HaikuNames, NamesError, infer_spec};
+use detcon_core::names::{Destination, HaikuNames, NamesError, infer_spec};
 
-use crate::haiku::{HaikuError, HaikuTree, Network};
-use crate::location::{FetchError, Location};
+use crate::fetch::{FetchError, FetchOptions};
+use crate::haiku::{HaikuTree, Network};
+use crate::location::Location;
 use crate::model_writer::{Model, ModelWriter, WriteError};
 use crate::pickle::{Array, Limits};
-use crate::source::{self, SourceError};
+use crate::source::{self, Content, SourceError};
+use crate::torch::{Backbone, StateDict, TorchError};
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -25,6 +28,12 @@ pub struct ImportOptions {
     pub license: Option<String>,
     /// Which network to take where the source has two.
     pub network: Network,
+    /// What to do where there are no moving averages.
+    pub averages: MovingAverages,
+    /// For state dicts: what the network's names start with; none means that it is to be found.
+    pub strip_prefix: Option<String>,
+    /// How to fetch an address.
+    pub fetch: FetchOptions,
 }
 
 impl Default for ImportOptions {
@@ -33,6 +42,9 @@ impl Default for ImportOptions {
             existing: Existing::Keep,
             license: None,
             network: Network::default(),
+            averages: MovingAverages::default(),
+            strip_prefix: None,
+            fetch: FetchOptions::default(),
         }
     }
 }
@@ -46,9 +58,14 @@ pub enum ImportError {
     /// It holds no value that could be a checkpoint.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// It is no checkpoint of a known layout.
+    /// Its names are no torchvision network's.
     #[error(transparent)]
-    Haiku(#[from] HaikuError),
+    Torch(#[from] TorchError),
+    /// An option that is for state dicts, with a checkpoint that is none.
+    #[error(
+        "--strip-prefix is for PyTorch and safetensors files, and this is a checkpoint of haiku's modules"
+    )]
+    Prefix,
     /// Its names are no network's.
     #[error(transparent)]
     Names(#[from] NamesError),
@@ -98,18 +115,24 @@ pub fn import(
     options: &ImportOptions,
 ) -> Result<Imported, ImportError> {
     let writer = ModelWriter::new(place, options.existing)?;
-    let bytes = source.read(writer.scratch())?;
-    let value = source::read(&bytes, &Limits::default())?;
-    let mut tree = HaikuTree::read(&value, options.network)?;
-    if tree.devices().is_some() {
-        tree = tree.first_device()?;
-    }
-    let layout = tree.layout.to_string();
+    let scratch =
+        tempfile::tempdir_in(writer.scratch()).map_err(FetchError::io(writer.scratch()))?;
+    let opened = source.open(&options.fetch, scratch.path())?;
+    let (layout, fitted) = match source::open(opened.bytes(), options.network, &Limits::default())?
+    {
+        Content::Haiku(_) if options.strip_prefix.is_some() => return Err(ImportError::Prefix),
+        Content::Haiku(tree) => (tree.layout.to_string(), fit_haiku(tree, options.averages)?),
+        Content::Torch(state) => {
+            let backbone = state.backbone(options.strip_prefix.as_deref())?;
+            let layout = state.layout(&backbone);
+            (layout, fit_torch(state, &backbone, options.averages)?)
+        }
+    };
     let Fitted {
         checkpoint,
         heads,
         ledger,
-    } = fit(tree)?;
+    } = fitted;
     let imported = Imported {
         spec: checkpoint.spec(),
         layout: layout.clone(),
@@ -119,10 +142,11 @@ pub fn import(
     };
     let source = Source {
         uri: source.to_string(),
-        sha256: Some(sha256(&bytes)),
+        sha256: Some(opened.sha256().to_owned()),
         layout,
     };
     let license = options.license.clone();
+    drop((opened, scratch));
     writer.finish(&Model {
         checkpoint,
         heads,
@@ -134,7 +158,7 @@ pub fn import(
 }
 
 /// Maps every entry by its name and fits the network that the names and the stem's shape tell.
-fn fit(tree: HaikuTree<'_>) -> Result<Fitted, ImportError> {
+fn fit_haiku(tree: HaikuTree<'_>, averages: MovingAverages) -> Result<Fitted, ImportError> {
     let spec = infer_spec(tree.entries.iter().map(|entry| {
         (
             entry.module.as_str(),
@@ -143,21 +167,44 @@ fn fit(tree: HaikuTree<'_>) -> Result<Fitted, ImportError> {
         )
     }))?;
     let names = HaikuNames::new(spec);
-    let mut source = Vec::with_capacity(tree.entries.len());
-    for entry in tree.entries {
-        let destination = names.destination(&entry.module, &entry.name)?;
-        source.push(SourceTensor {
-            key: entry.key(),
-            destination,
-            array: entry.array,
-        });
-    }
-    let mut fitted = Checkpoint::fit(spec, source)?;
+    let source = tree.entries.into_iter().map(|entry| SourceTensor {
+        key: entry.key(),
+        // The fit names every entry without a place, not only the first.
+        destination: names
+            .destination(&entry.module, &entry.name)
+            .unwrap_or(Destination::Nowhere),
+        array: entry.array,
+    });
+    let mut fitted = Checkpoint::fit(spec, source.collect(), averages)?;
     let unread = tree.set_aside.into_iter();
     fitted.ledger.set_aside.extend(unread.map(|it| SetAside {
         source: it.key,
         reason: it.reason.to_string(),
     }));
+    Ok(fitted)
+}
+
+fn fit_torch(
+    state: StateDict<'_>,
+    backbone: &Backbone,
+    averages: MovingAverages,
+) -> Result<Fitted, ImportError> {
+    let unread: Vec<_> = state
+        .set_aside()
+        .iter()
+        .map(|(key, reason)| SetAside {
+            source: key.clone(),
+            reason: (*reason).to_owned(),
+        })
+        .collect();
+    let source = state.into_destinations(backbone).into_iter();
+    let source = source.map(|(key, destination, array)| SourceTensor {
+        key,
+        destination,
+        array,
+    });
+    let mut fitted = Checkpoint::fit(backbone.spec(), source.collect(), averages)?;
+    fitted.ledger.set_aside.extend(unread);
     Ok(fitted)
 }
 

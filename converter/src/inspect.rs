@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use detcon_core::digest::sha256;
 use detcon_core::names::infer_spec;
 use serde::Serialize;
 
-use crate::haiku::{HaikuTree, Network};
-use crate::location::{FetchError, Location};
-use crate::pickle::Limits;
-use crate::source::{self, FileKind};
+use crate::fetch::{FetchError, FetchOptions};
+use crate::haiku::Network;
+use crate::location::Location;
+use crate::pickle::{Array, Limits};
+use crate::source::{self, Content, FileKind};
 
 /// What was found in a file.
 #[derive(Debug, Serialize)]
@@ -58,18 +58,19 @@ pub struct TensorSummary {
 }
 
 /// Looks into the checkpoint at `source`.
-pub fn inspect(source: &Location) -> Result<Report, FetchError> {
+pub fn inspect(source: &Location, options: &FetchOptions) -> Result<Report, FetchError> {
     let scratch = tempfile::tempdir().map_err(|source| FetchError::Io {
         path: std::env::temp_dir(),
         source,
     })?;
-    Ok(report(&source.read(scratch.path())?))
+    let opened = source.open(options, scratch.path())?;
+    Ok(report(opened.bytes(), opened.sha256()))
 }
 
-fn report(bytes: &[u8]) -> Report {
+fn report(bytes: &[u8], sha256: &str) -> Report {
     let mut report = Report {
         bytes: bytes.len(),
-        sha256: sha256(bytes),
+        sha256: sha256.to_owned(),
         kind: FileKind::of(bytes).to_string(),
         layout: None,
         network: None,
@@ -84,22 +85,36 @@ fn report(bytes: &[u8]) -> Report {
 }
 
 fn describe(bytes: &[u8], report: &mut Report) -> Result<(), Box<dyn std::error::Error>> {
-    let value = source::read(bytes, &Limits::default())?;
-    let tree = HaikuTree::read(&value, Network::default())?;
-    report.layout = Some(tree.layout.to_string());
-    report.tensors = tree
-        .entries
-        .iter()
-        .map(|entry| TensorSummary {
-            key: entry.key(),
-            dtype: entry.array.dtype().to_string(),
-            shape: entry.array.shape().to_vec(),
-        })
-        .collect();
-    let names = tree.entries.iter();
-    let spec = infer_spec(names.map(|e| (e.module.as_str(), e.name.as_str(), e.array.shape())))?;
-    report.network = Some(spec.to_string());
+    match source::open(bytes, Network::default(), &Limits::default())? {
+        Content::Haiku(tree) => {
+            report.layout = Some(tree.layout.to_string());
+            let tensors = tree.entries.iter();
+            report.tensors = tensors.map(|it| summary(it.key(), &it.array)).collect();
+            let names = tree.entries.iter();
+            let spec =
+                infer_spec(names.map(|e| (e.module.as_str(), e.name.as_str(), e.array.shape())))?;
+            report.network = Some(spec.to_string());
+        }
+        Content::Torch(state) => {
+            report.layout = Some(state.to_string());
+            let tensors = state.entries().iter();
+            report.tensors = tensors
+                .map(|(name, array)| summary(name.clone(), array))
+                .collect();
+            let backbone = state.backbone(None)?;
+            report.layout = Some(state.layout(&backbone));
+            report.network = Some(backbone.spec().to_string());
+        }
+    }
     Ok(())
+}
+
+fn summary(key: String, array: &Array<'_>) -> TensorSummary {
+    TensorSummary {
+        key,
+        dtype: array.dtype().to_string(),
+        shape: array.shape().to_vec(),
+    }
 }
 
 fn globals(bytes: &[u8]) -> Vec<GlobalCount> {

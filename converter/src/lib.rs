@@ -3,17 +3,26 @@
 
 pub mod demo;
 pub mod ensure;
+pub mod export;
+pub mod fetch;
 pub mod haiku;
 pub mod import;
 pub mod inspect;
 pub mod location;
+mod mapped;
+mod model_update;
 mod model_writer;
 pub mod npy;
 pub mod onnx;
 pub mod pickle;
+pub mod published;
+pub mod quantize;
+pub mod runtime;
 mod self_check;
 pub mod source;
 pub mod timm;
+pub mod torch;
+pub mod verify;
 
 pub use model_writer::{Model, ModelWriter, WriteError};
 pub use self_check::SelfCheckError;

@@ -1,22 +1,15 @@
 //! Where a checkpoint is: a file, or an address to fetch it from.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use ureq::Agent;
+use detcon_core::digest::sha256;
 use ureq::http::Uri;
 
-/// How long to wait for a connection, and then for the first bytes of an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest checkpoint that is fetched.
-const MAX_BYTES: u64 = 8 << 30;
-/// Where `gs://bucket/object` is read without credentials.
-const GCS: &str = "https://storage.googleapis.com/";
+use crate::fetch::{FetchError, FetchOptions, fetch};
+use crate::mapped::MappedFile;
+use crate::published;
 
 /// Where a checkpoint is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,42 +39,14 @@ pub enum LocationError {
         /// As given.
         text: String,
     },
-}
-
-/// Why a checkpoint could not be fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// No answer, or one that says no.
-    #[error("{uri} could not be reached: {source}")]
-    Unreachable {
-        /// The address.
-        uri: Uri,
-        /// What the client said.
-        source: Box<ureq::Error>,
-    },
-    /// The answer broke off.
-    #[error("{uri} broke off after {read} bytes: {source}")]
-    Interrupted {
-        /// The address.
-        uri: Uri,
-        /// Bytes that came.
-        read: u64,
-        /// What the client said.
-        source: io::Error,
-    },
-    /// The answer is larger than any checkpoint.
-    #[error("{uri} is larger than {MAX_BYTES} bytes: that is no checkpoint")]
-    TooLarge {
-        /// The address.
-        uri: Uri,
-    },
-    /// The file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
+    /// No checkpoint has that short name.
+    #[error(
+        "no published checkpoint is called {text}: there are {}",
+        published::short_names()
+    )]
+    ShortName {
+        /// As given.
+        text: String,
     },
 }
 
@@ -89,12 +54,15 @@ impl FromStr for Location {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Ok(Self::File(text.into()));
-        };
-        let address = match scheme {
-            "gs" => format!("{GCS}{rest}"),
-            _ => text.to_owned(),
+        let owned = || text.to_owned();
+        let address = match text.split_once(':') {
+            Some((published::SCHEME, short)) => published::address(short)
+                .ok_or_else(|| LocationError::ShortName { text: owned() })?,
+            Some(("gs", rest)) if rest.starts_with("//") => {
+                format!("{}{}", published::ENDPOINT, &rest[1..])
+            }
+            Some((_, rest)) if rest.starts_with("//") => owned(),
+            _ => return Ok(Self::File(text.into())),
         };
         let uri: Uri = address.parse().map_err(|source| LocationError::Invalid {
             text: text.to_owned(),
@@ -122,94 +90,48 @@ impl fmt::Display for Location {
 }
 
 impl Location {
-    /// The bytes that are there. An address is read by way of a file in `scratch`, with a progress bar where
-    /// standard error is a terminal.
-    pub fn read(&self, scratch: &Path) -> Result<Vec<u8>, FetchError> {
-        match self {
-            Self::File(path) => read_file(path),
-            Self::Address(uri) => {
-                let file = scratch.join("source");
-                fetch(uri, &file)?;
-                let bytes = read_file(&file)?;
-                std::fs::remove_file(&file)
-                    .map_err(|source| FetchError::Io { path: file, source })?;
-                Ok(bytes)
-            }
-        }
-    }
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
-    std::fs::read(path).map_err(|source| FetchError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Streams `uri` to `file`, which exists whole afterwards or not at all.
-fn fetch(uri: &Uri, file: &Path) -> Result<(), FetchError> {
-    let agent: Agent = Agent::config_builder()
-        .timeout_connect(Some(ANSWER_TIMEOUT))
-        .timeout_recv_response(Some(ANSWER_TIMEOUT))
-        .https_only(uri.scheme_str() == Some("https"))
-        .build()
-        .into();
-    let unreachable = |source| FetchError::Unreachable {
-        uri: uri.clone(),
-        source: Box::new(source),
-    };
-    let mut answer = agent.get(uri.clone()).call().map_err(unreachable)?;
-    let length = answer.body().content_length();
-    let bar = progress_bar(length);
-    let io = |source| FetchError::Io {
-        path: file.to_owned(),
-        source,
-    };
-    let mut output = File::create(file).map_err(io)?;
-    let mut body = answer.body_mut().as_reader();
-    let mut chunk = vec![0; 1 << 18];
-    let mut read = 0;
-    loop {
-        let interrupted = |source| FetchError::Interrupted {
-            uri: uri.clone(),
-            read,
-            source,
+    /// The bytes that are there, read in place. An address is fetched into the cache, or into `scratch` where there
+    /// is none, with a progress bar where standard error is a terminal.
+    pub fn open(&self, options: &FetchOptions, scratch: &Path) -> Result<Opened, FetchError> {
+        let path = match self {
+            Self::File(path) => path.clone(),
+            Self::Address(uri) => fetch(uri, options, scratch)?,
         };
-        let count = body.read(&mut chunk).map_err(interrupted)?;
-        if count == 0 {
-            break;
-        }
-        output.write_all(&chunk[..count]).map_err(io)?;
-        read += count as u64;
-        bar.set_position(read);
-        if read > MAX_BYTES {
-            return Err(FetchError::TooLarge { uri: uri.clone() });
+        let file = MappedFile::open(&path).map_err(FetchError::io(&path))?;
+        let found = sha256(file.bytes());
+        match &options.sha256 {
+            Some(expected) if *expected != found => Err(FetchError::Digest {
+                name: self.to_string(),
+                found,
+                expected: expected.clone(),
+            }),
+            _ => Ok(Opened {
+                file,
+                sha256: found,
+            }),
         }
     }
-    if length.is_some_and(|length| length != read) {
-        let source = io::ErrorKind::UnexpectedEof.into();
-        return Err(FetchError::Interrupted {
-            uri: uri.clone(),
-            read,
-            source,
-        });
-    }
-    bar.finish_and_clear();
-    Ok(())
 }
 
-fn progress_bar(length: Option<u64>) -> ProgressBar {
-    let (bar, template) = match length {
-        Some(length) => (
-            ProgressBar::new(length),
-            "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {bytes}, {bytes_per_sec}",
-        ),
-    };
-    bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
+/// A checkpoint's file, and its digest.
+#[derive(Debug)]
+pub struct Opened {
+    file: MappedFile,
+    sha256: String,
+}
+
+impl Opened {
+    /// What is in the file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.file.bytes()
+    }
+
+    /// Its SHA-256.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
 }
 
 #[cfg(test)]
@@ -225,6 +147,11 @@ mod tests {
             bucket.to_string(),
             "https://storage.googleapis.com/dm-detcon/r50.npy"
         );
+        let short: Location = "detcon:resnet200-imagenet".parse().unwrap();
+        assert_eq!(
+            short.to_string(),
+            "https://storage.googleapis.com/dm-detcon/resnet200_detcon_b_imagenet_1k.npy"
+        );
         assert!("http://127.0.0.1:80/r50.npy".parse::<Location>().is_ok());
     }
 
@@ -235,6 +162,7 @@ mod tests {
             "ftp://example.com/r50.npy",
             "file:///etc/passwd",
             "https://",
+            "detcon:resnet51",
         ] {
             assert!(text.parse::<Location>().is_err(), "{text} was accepted");
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{demo, ensure, import, inspect};
+use commands::{demo, ensure, export, import, inspect, list, quantize, verify};
 
 /// Turns DetCon checkpoints as they were published (NumPy pickles) into model directories that detcon-server
 /// serves: safetensors, ONNX, and a check that proves them. Nothing in a checkpoint is ever executed.
@@ -23,27 +23,52 @@ enum Command {
     Import(import::Arguments),
     /// Shows what is in a checkpoint without converting it: layout, network, tensors, every pickle global.
     Inspect(inspect::Arguments),
+    /// Lists the published checkpoints.
+    List(list::Arguments),
+    /// Checks a model directory: digests, ledger, and the graph against the weights. Names the layer at fault.
+    Verify(verify::Arguments),
+    /// Writes a model's weights for torchvision, timm, Detectron2 or haiku.
+    Export(export::Arguments),
     /// Makes an untrained model to try things with.
     Demo(demo::Arguments),
     /// Makes sure that there is a model: imports a checkpoint, or makes an untrained one where it cannot be
     /// reached. A trained model is left as it is.
     Ensure(ensure::Arguments),
+    /// Adds a graph of lower precision to a model, with what it loses measured on photographs.
+    Quantize(quantize::Arguments),
 }
 
 fn main() -> ExitCode {
     match run(&Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("detcon-convert: {error:#}");
+            eprintln!("detcon-convert: {}", one_line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and what caused it, but for causes whose words the error before them has already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            line.push_str(separator);
+            line.push_str(&cause);
+        }
+    }
+    line.replace('\n', " ")
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Import(arguments) => import::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Quantize(arguments) => quantize::run(arguments),
+        Command::List(arguments) => list::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Ensure(arguments) => ensure::run(arguments),
     }

@@ -112,7 +112,9 @@ impl ModelWriter {
         if !model.heads.is_empty() {
             self.file(file::HEADS, &tensors_to_bytes(&model.heads)?)?;
         }
-        self.file(file::ONNX, &to_onnx(&model.checkpoint)?)?;
+        let graphs = to_onnx(&model.checkpoint)?;
+        self.file(file::ONNX, &graphs.main)?;
+        self.file(file::STAGES_ONNX, &graphs.stages)?;
         let ledger_sha256 = match &model.ledger {
             Some(ledger) => Some(self.file(file::LEDGER, &json(file::LEDGER, ledger)?)?),
             None => None,
@@ -148,6 +150,7 @@ impl ModelWriter {
             embedding_size: spec.embedding_size(),
             preprocess: Preprocess::center_crop(EVALUATION_SIZE)?,
             precisions: vec![Precision::Fp32],
+            quality: BTreeMap::new(),
             files: self.files.clone(),
             source: model.source.clone(),
             ledger_sha256,
@@ -177,7 +180,10 @@ impl ModelWriter {
     }
 }
 
-fn json(name: &'static str, value: &impl serde::Serialize) -> Result<Vec<u8>, WriteError> {
+pub(crate) fn json(
+    name: &'static str,
+    value: &impl serde::Serialize,
+) -> Result<Vec<u8>, WriteError> {
     let mut bytes =
         serde_json::to_vec_pretty(value).map_err(|source| WriteError::Json { name, source })?;
     bytes.push(b'\n');

@@ -73,6 +73,23 @@ pub fn pickle_start(bytes: &[u8]) -> Result<usize, NpyError> {
     }
 }
 
+/// Everything before the pickle of a `.npy` file of one object, as NumPy writes it.
+pub(crate) fn object_header() -> Vec<u8> {
+    const LITERAL: &str = "{'descr': '|O', 'fortran_order': False, 'shape': (), }";
+    /// NumPy pads headers with spaces so that data starts at a multiple of it.
+    const ALIGNMENT: usize = 64;
+    let before = MAGIC.len() + 4;
+    let total = (before + LITERAL.len() + 1).next_multiple_of(ALIGNMENT);
+    let mut header = MAGIC.to_vec();
+    header.extend([1, 0]);
+    let length = u16::try_from(total - before).expect("the header is short");
+    header.extend(length.to_le_bytes());
+    header.extend(LITERAL.as_bytes());
+    header.resize(total - 1, b' ');
+    header.push(b'\n');
+    header
+}
+
 fn header_range(bytes: &[u8]) -> Result<(usize, usize), NpyError> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(NpyError::Magic)?;
     let (start, length) = match rest {
@@ -246,6 +263,13 @@ mod tests {
         }
         let reordered = npy(1, r#"{"shape":(),"descr":"|O","fortran_order":True}"#);
         assert_eq!(pickle_start(&reordered), Ok(reordered.len()));
+    }
+
+    #[test]
+    fn the_header_that_is_written_is_read() {
+        let header = object_header();
+        assert_eq!(pickle_start(&header), Ok(header.len()));
+        assert_eq!(header.len() % 64, 0);
     }
 
     #[test]

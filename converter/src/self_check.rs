@@ -24,11 +24,17 @@ pub enum SelfCheckError {
     NotFinite,
 }
 
-/// Runs the reference forward pass on the picture.
-pub(crate) fn make(checkpoint: &Checkpoint) -> Result<SelfCheck, SelfCheckError> {
+/// The picture: uint8 RGB, and its shape `[1, H, W, 3]`.
+pub(crate) fn picture() -> (Vec<u8>, [usize; 4]) {
     let shape = [1, SIZE[0], SIZE[1], 3];
     let mut images = vec![0; shape.iter().product()];
     ChaCha8Rng::seed_from_u64(0).fill_bytes(&mut images);
+    (images, shape)
+}
+
+/// Runs the reference forward pass on the picture.
+pub(crate) fn make(checkpoint: &Checkpoint) -> Result<SelfCheck, SelfCheckError> {
+    let (images, shape) = picture();
     let embedding = reference::forward(checkpoint, &images, shape)
         .embedding
         .values()

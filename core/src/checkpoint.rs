@@ -1,6 +1,6 @@
 //! The weights of a backbone, every parameter of its spec exactly once, and how they were found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::arch::ResNetSpec;
 
@@ -9,7 +9,7 @@ mod fit;
 mod ledger;
 
 pub use file::{FileError, tensors_from_bytes, tensors_to_bytes};
-pub use fit::{FitError, Fitted, SourceArray, SourceTensor};
+pub use fit::{FitError, Fitted, MovingAverages, SourceArray, SourceTensor};
 pub use ledger::{Filled, Ledger, SetAside};
 
 /// A float32 tensor in C order.
@@ -45,6 +45,12 @@ impl Tensor {
     pub fn values(&self) -> &[f32] {
         &self.values
     }
+
+    /// The values in C order, without the shape.
+    #[must_use]
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
 }
 
 /// Tensors by name, in the order of their names.
@@ -60,21 +66,26 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Takes tensors that are exactly the spec's parameters.
     pub fn new(spec: ResNetSpec, tensors: Tensors) -> Result<Self, FitError> {
-        let mut surplus = tensors
-            .clone()
-            .into_keys()
-            .collect::<std::collections::BTreeSet<_>>();
-        for param in spec.params() {
-            let tensor = tensors
-                .get(&param.name)
-                .ok_or_else(|| FitError::missing(spec, vec![param.name.clone()]))?;
-            fit::check_shape(&param.name, &param, tensor.shape())?;
-            surplus.remove(&param.name);
+        let params = spec.params();
+        let known: HashSet<&str> = params.iter().map(|param| param.name.as_str()).collect();
+        let missing: Vec<_> = params
+            .iter()
+            .filter(|param| !tensors.contains_key(&param.name))
+            .map(|param| param.name.clone())
+            .collect();
+        let unknown = tensors.keys().filter(|name| !known.contains(name.as_str()));
+        let surplus: Vec<_> = unknown.cloned().collect();
+        if !missing.is_empty() || !surplus.is_empty() {
+            return Err(FitError::Mismatch {
+                spec,
+                missing,
+                surplus,
+            });
         }
-        match surplus.pop_first() {
-            Some(key) => Err(FitError::Surplus { key, spec }),
-            None => Ok(Self { spec, tensors }),
+        for param in &params {
+            fit::check_shape(&param.name, param, tensors[&param.name].shape())?;
         }
+        Ok(Self { spec, tensors })
     }
 
     /// The network.

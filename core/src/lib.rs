@@ -12,4 +12,7 @@ pub mod image;
 pub mod model;
 pub mod names;
 pub mod preprocess;
+pub mod projector;
 pub mod reference;
+pub mod regions;
+pub mod segment;

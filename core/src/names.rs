@@ -23,6 +23,8 @@ pub enum Transform {
     Transpose,
     /// Leading axes of length 1 are dropped.
     DropLeadingOnes,
+    /// Not from the source: a moving average as before the first batch, mean 0 or variance 1.
+    Fresh,
 }
 
 /// Where a source tensor goes.
@@ -42,6 +44,8 @@ pub enum Destination {
         /// What makes it that tensor.
         transform: Transform,
     },
+    /// It has no place, which is an error.
+    Nowhere,
     /// It is not used, for this reason.
     SetAside {
         /// Why.

@@ -97,6 +97,9 @@ impl Preprocess {
     /// Upstream's `CROP_PADDING`.
     const CROP_PADDING: u32 = 32;
 
+    /// Most times that the longer side of [`Self::whole`] is the shorter one: what bounds its memory.
+    pub const MAX_ELONGATION: u32 = 16;
+
     /// Upstream's preprocessing for a network whose input is `size` pixels a side, 1 to 4096.
     pub fn center_crop(size: u32) -> Result<Self, PreprocessError> {
         Ok(Self {
@@ -178,10 +181,50 @@ impl Preprocess {
         Ok(())
     }
 
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "the output's size is right by construction"
+    )]
+    /// The whole image with its shorter side at `size` and its shape kept, for features of all of it.
+    ///
+    /// Upstream has no such view; the resize is the one that it evaluates with. The longer side is rounded, and cut
+    /// where it is more than [`Self::MAX_ELONGATION`] times the shorter one.
+    #[must_use]
+    pub fn whole(&self, image: &RgbImage, scratch: &mut Scratch) -> RgbImage {
+        let (height, width) = (image.height(), image.width());
+        let [rows, columns] = self.whole_size(height, width);
+        let window = Window {
+            offset_y: 0,
+            offset_x: 0,
+            height,
+            width,
+        };
+        let mut output = vec![0; rows as usize * columns as usize * 3];
+        match self.interpolation {
+            Interpolation::Bicubic => {
+                bicubic::resize(image, window, &mut output, columns as usize, scratch);
+            }
+        }
+        RgbImage::new(columns, rows, output).expect("rows times columns pixels")
+    }
+
+    /// Height and width that [`Self::whole`] gives an image of this height and width.
+    #[must_use]
+    pub fn whole_size(&self, height: u32, width: u32) -> [u32; 2] {
+        let shorter = u64::from(height.min(width)).max(1);
+        [height, width].map(|side| {
+            let rounded = (2 * u64::from(side) * u64::from(self.size()) + shorter) / (2 * shorter);
+            let longest = self.size().saturating_mul(Self::MAX_ELONGATION);
+            u32::try_from(rounded).unwrap_or(u32::MAX).min(longest)
+        })
+    }
+
     fn fill(self, image: &RgbImage, output: &mut [u8], scratch: &mut Scratch) {
         let window = self.window(image.height(), image.width());
         match self.interpolation {
-            Interpolation::Bicubic => bicubic::resize(image, window, output, scratch),
+            Interpolation::Bicubic => {
+                bicubic::resize(image, window, output, self.size() as usize, scratch);
+            }
         }
     }
 }

@@ -4,21 +4,20 @@ use axum::http::{HeaderMap, header};
 
 use crate::problem::Problem;
 
-/// A representation of embeddings.
+/// A representation of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Representation {
-    /// OpenAI's list.
+    /// JSON, in a shape of the route's own.
     Json,
-    /// NumPy's array file, float32 `[N, D]`.
+    /// NumPy's array file.
     Npy,
-    /// A safetensors file with `embeddings` float32 `[N, D]`.
+    /// A safetensors file.
     Safetensors,
+    /// A picture.
+    Png,
 }
 
 impl Representation {
-    /// In the server's order of preference.
-    pub(crate) const ALL: [Self; 3] = [Self::Json, Self::Npy, Self::Safetensors];
-
     /// The media type.
     #[must_use]
     pub(crate) const fn media_type(self) -> &'static str {
@@ -26,31 +25,32 @@ impl Representation {
             Self::Json => "application/json",
             Self::Npy => "application/x-npy",
             Self::Safetensors => "application/safetensors",
+            Self::Png => "image/png",
         }
     }
 
-    /// The one that the client weighs most; among equals, the first of [`Self::ALL`].
-    pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
+    /// The one of `offers` that the client weighs most; among equals, the first.
+    pub(crate) fn negotiate(headers: &HeaderMap, offers: &[Self]) -> Result<Self, Problem> {
         let values: Vec<_> = headers.get_all(header::ACCEPT).iter().collect();
-        if values.is_empty() {
-            return Ok(Self::Json);
-        }
-        let accept = values
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let accept = match values.as_slice() {
+            [] => "*/*".to_owned(),
+            values => values
+                .iter()
+                .map(|value| String::from_utf8_lossy(value.as_bytes()))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
         let ranges: Vec<_> = accept.split(',').filter_map(Range::parse).collect();
-        let weighed =
-            Self::ALL.map(|representation| (weight(representation, &ranges), representation));
-        let best = weighed
-            .into_iter()
-            .rev()
-            .max_by(|(a, _), (b, _)| a.total_cmp(b));
-        match best {
-            Some((weight, representation)) if weight > 0.0 => Ok(representation),
+        let weighed = offers.iter().map(|&offer| (weight(offer, &ranges), offer));
+        match weighed.rev().max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+            Some((weight, offer)) if weight > 0.0 => Ok(offer),
             _ => Err(Problem::NotAcceptable {
                 accept: accept.chars().take(200).collect(),
+                offers: offers
+                    .iter()
+                    .map(|offer| offer.media_type())
+                    .collect::<Vec<_>>()
+                    .join(", "),
             }),
         }
     }
@@ -109,10 +109,16 @@ mod tests {
 
     use super::*;
 
+    const OFFERS: [Representation; 3] = [
+        Representation::Json,
+        Representation::Npy,
+        Representation::Safetensors,
+    ];
+
     fn negotiate(accept: &str) -> Result<Representation, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
-        Representation::negotiate(&headers)
+        Representation::negotiate(&headers, &OFFERS)
     }
 
     #[test]
@@ -135,7 +141,7 @@ mod tests {
             assert_eq!(negotiate(accept), Ok(expected), "{accept}");
         }
         assert_eq!(
-            Representation::negotiate(&HeaderMap::new()),
+            Representation::negotiate(&HeaderMap::new(), &OFFERS),
             Ok(Representation::Json)
         );
     }

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::api::{embeddings, health, models};
+use crate::api::{embeddings, features, health, models, regions, segmentations};
 use crate::input::Limits;
 use crate::observe;
 use crate::pipeline::Pipeline;
@@ -62,6 +62,7 @@ impl App {
     ),
     tags(
         (name = "embeddings", description = "From photographs to vectors."),
+        (name = "features", description = "From photographs to dense maps, regions and segments."),
         (name = "models", description = "What is served."),
         (name = "health", description = "For whoever watches the server."),
     ),
@@ -72,6 +73,9 @@ struct Document;
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(embeddings::embed))
+        .routes(routes!(features::features))
+        .routes(routes!(regions::regions))
+        .routes(routes!(segmentations::segment))
         .routes(routes!(models::list))
         .routes(routes!(models::describe))
         .routes(routes!(health::livez))

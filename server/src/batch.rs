@@ -1,6 +1,7 @@
 //! The scheduler: a bounded queue of images, and one thread that owns the engine and runs what has queued while it
 //! was busy. No timer: an idle engine starts at once, a busy one finds its next batch waiting.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use detcon_core::checkpoint::Tensor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Batch, EngineError, Output};
@@ -17,15 +19,29 @@ const AVERAGE_SHIFT: u32 = 3;
 
 /// Runs batches. The engine is one; tests have others.
 pub(crate) trait Run: Send + 'static {
-    /// The embeddings of a batch, row by row.
-    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError>;
+    /// An output for a batch; its first axis is the batch's.
+    fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError>;
 }
 
 impl Run for crate::engine::Engine {
-    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
-        Self::run(self, batch, Output::Embedding)
+    fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError> {
+        Self::run(self, batch, output)
     }
 }
+
+/// A preprocessed image: the graph's input without its first axis.
+#[derive(Clone, Debug)]
+pub(crate) struct InputTensor {
+    /// Rows.
+    pub(crate) height: usize,
+    /// Columns.
+    pub(crate) width: usize,
+    /// uint8 RGB, row by row.
+    pub(crate) pixels: Vec<u8>,
+}
+
+/// What an image's answer is: the output without its first axis.
+pub(crate) type Answer = oneshot::Receiver<Result<Tensor, EngineFailed>>;
 
 /// The engine failed at a batch; the log says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +56,17 @@ pub(crate) struct Full {
 
 /// One image on its way through the engine.
 struct Job {
-    image: Vec<u8>,
-    reply: oneshot::Sender<Result<Vec<f32>, EngineFailed>>,
+    input: InputTensor,
+    output: Output,
+    reply: oneshot::Sender<Result<Tensor, EngineFailed>>,
     place: Place,
+}
+
+impl Job {
+    /// Jobs of one kind can share an engine call.
+    const fn kind(&self) -> (usize, usize, Output) {
+        (self.input.height, self.input.width, self.output)
+    }
 }
 
 /// Places in the queue for all images of a request, to be given to them one by one.
@@ -51,6 +75,13 @@ pub(crate) struct Places(OwnedSemaphorePermit);
 
 /// An image's place in the queue, free again when this is dropped.
 pub(crate) type Place = OwnedSemaphorePermit;
+
+impl Places {
+    /// All of them together, as the place of the only image.
+    pub(crate) fn into_one(self) -> Place {
+        self.0
+    }
+}
 
 impl Iterator for Places {
     type Item = Place;
@@ -80,18 +111,17 @@ pub(crate) struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the thread that owns `engine`. Images are `[height, width]` of `size`.
+    /// Starts the thread that owns `engine`.
     pub(crate) fn start(
         name: &str,
         engine: impl Run,
-        size: [usize; 2],
         limits: BatchLimits,
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::unbounded_channel(); // bounded by the places
         let image_micros = Arc::new(AtomicU64::new(0));
         let mut worker = Worker {
             engine,
-            size,
+            pending: VecDeque::new(),
             image_micros: Arc::clone(&image_micros),
             model: name.to_owned(),
         };
@@ -123,14 +153,11 @@ impl Batcher {
 
     /// Queues an image; the answer comes on the receiver. Dropping that takes the image out again.
     #[must_use]
-    pub(crate) fn submit(
-        &self,
-        image: Vec<u8>,
-        place: Place,
-    ) -> oneshot::Receiver<Result<Vec<f32>, EngineFailed>> {
+    pub(crate) fn submit(&self, input: InputTensor, output: Output, place: Place) -> Answer {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            image,
+            input,
+            output,
             reply,
             place,
         };
@@ -170,56 +197,93 @@ impl Drop for Batcher {
 
 struct Worker<E> {
     engine: E,
-    size: [usize; 2],
+    /// Taken from the channel and not run yet.
+    pending: VecDeque<Job>,
     image_micros: Arc<AtomicU64>,
     model: String,
 }
 
 impl<E: Run> Worker<E> {
     fn work(&mut self, mut jobs: mpsc::UnboundedReceiver<Job>, max: NonZeroUsize) {
-        while let Some(batch) = next_batch(&mut jobs, max) {
+        while let Some(batch) = self.next_batch(&mut jobs, max) {
             self.run(batch);
         }
     }
 
+    /// Takes what has queued while the engine was busy: the oldest job and up to `max` of its kind, none whose
+    /// client has left. Nothing when every sender is gone.
+    fn next_batch(
+        &mut self,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        max: NonZeroUsize,
+    ) -> Option<Vec<Job>> {
+        loop {
+            if self.pending.is_empty() {
+                self.pending.push_back(jobs.blocking_recv()?);
+            }
+            while let Ok(job) = jobs.try_recv() {
+                self.pending.push_back(job);
+            }
+            self.pending.retain(|job| !job.reply.is_closed());
+            if let Some(kind) = self.pending.front().map(Job::kind) {
+                return Some(self.take(kind, max.get()));
+            }
+        }
+    }
+
+    fn take(&mut self, kind: (usize, usize, Output), max: usize) -> Vec<Job> {
+        let (mut batch, mut rest) = (Vec::with_capacity(max), VecDeque::new());
+        for job in self.pending.drain(..) {
+            if batch.len() < max && job.kind() == kind {
+                batch.push(job);
+            } else {
+                rest.push_back(job);
+            }
+        }
+        self.pending = rest;
+        batch
+    }
+
     fn run(&mut self, jobs: Vec<Job>) {
         let start = Instant::now();
-        let [height, width] = self.size;
+        let (height, width, output) = jobs[0].kind();
         let mut images = Vec::with_capacity(jobs.len() * height * width * 3);
         for job in &jobs {
-            images.extend_from_slice(&job.image);
+            images.extend_from_slice(&job.input.pixels);
         }
         let count = jobs.len();
         let batch = Batch {
             shape: [count, height, width, 3],
             images,
         };
-        let embeddings = self.embed(&batch).unwrap_or_default();
-        let mut rows = embeddings.chunks_exact((embeddings.len() / count).max(1));
-        for job in jobs {
-            let embedding = rows.next().map(<[f32]>::to_vec).ok_or(EngineFailed);
-            let Job { reply, place, .. } = job;
+        let mut answers = self.answers(&batch, output).into_iter();
+        for Job { reply, place, .. } in jobs {
             // Before the answer, so that whoever has it finds the place free.
             drop(place);
             // Whoever left in the meantime does not want it any more.
-            let _ = reply.send(embedding);
+            let _ = reply.send(answers.next().ok_or(EngineFailed));
         }
         self.measure(start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// The embeddings of a batch, row by row. One that cannot be run is logged; the thread goes on to the next.
-    fn embed(&mut self, batch: &Batch) -> Option<Vec<f32>> {
+    /// One answer an image. A batch that cannot be run has none and is logged; the thread goes on to the next.
+    fn answers(&mut self, batch: &Batch, output: Output) -> Vec<Tensor> {
         let engine = &mut self.engine;
         let (model, images) = (&self.model, batch.shape[0]);
-        match catch_unwind(AssertUnwindSafe(|| engine.run(batch))) {
-            Ok(Ok(embeddings)) => Some(embeddings),
+        let run = || {
+            engine
+                .run(batch, output)
+                .map(|answers| rows(&answers, images))
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
                 tracing::error!(model, images, %error, "inference failed");
-                None
+                Vec::new()
             }
             Err(_panic) => {
                 tracing::error!(model, images, "inference panicked");
-                None
+                Vec::new()
             }
         }
     }
@@ -237,20 +301,14 @@ impl<E: Run> Worker<E> {
     }
 }
 
-/// Takes what has queued while the engine was busy: at least one job, at most `max`, none whose client has left.
-fn next_batch(jobs: &mut mpsc::UnboundedReceiver<Job>, max: NonZeroUsize) -> Option<Vec<Job>> {
-    let mut batch = Vec::with_capacity(max.get());
-    while batch.is_empty() {
-        batch.push(jobs.blocking_recv()?); // none: every sender is gone
-        while batch.len() < max.get() {
-            match jobs.try_recv() {
-                Ok(job) => batch.push(job),
-                Err(_) => break,
-            }
-        }
-        batch.retain(|job| !job.reply.is_closed());
-    }
-    Some(batch)
+/// The output for each image of a batch.
+fn rows(answers: &Tensor, images: usize) -> Vec<Tensor> {
+    let shape = &answers.shape()[1..];
+    let rows = answers
+        .values()
+        .chunks_exact((answers.values().len() / images).max(1));
+    rows.map(|row| Tensor::new(shape.to_vec(), row.to_vec()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -271,21 +329,20 @@ mod tests {
     }
 
     impl Run for Gate {
-        fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
+        fn run(&mut self, batch: &Batch, _output: Output) -> Result<Tensor, EngineError> {
             self.sizes.send(batch.shape[0]).unwrap();
             self.go.recv().unwrap();
             assert!(batch.images[0] != PANIC, "the engine panics, as asked");
             if batch.images[0] == FAIL {
-                return Err(EngineError::Output {
-                    found: Vec::new(),
-                    images: batch.shape[0],
-                });
+                return Err(EngineError::NoStages);
             }
-            Ok(batch
+            let area = batch.shape[1] * batch.shape[2] * 3;
+            let values = batch
                 .images
-                .chunks(3)
+                .chunks(area)
                 .map(|image| f32::from(image[0]))
-                .collect())
+                .collect();
+            Ok(Tensor::new(vec![batch.shape[0], 1], values))
         }
     }
 
@@ -295,25 +352,65 @@ mod tests {
             max_batch: max_batch.try_into().unwrap(),
             queue: queue.try_into().unwrap(),
         };
-        let batcher = Batcher::start("test", Gate { sizes, go: gate }, [1, 1], limits).unwrap();
-        (batcher, seen, go)
+        (
+            Batcher::start("test", Gate { sizes, go: gate }, limits).unwrap(),
+            seen,
+            go,
+        )
+    }
+
+    fn submit(batcher: &Batcher, value: u8, places: &mut Places) -> Answer {
+        submit_sized(batcher, value, 1, places)
+    }
+
+    fn submit_sized(batcher: &Batcher, value: u8, width: usize, places: &mut Places) -> Answer {
+        let input = InputTensor {
+            height: 1,
+            width,
+            pixels: vec![value; width * 3],
+        };
+        batcher.submit(input, Output::Embedding, places.next().unwrap())
+    }
+
+    fn value(answer: Answer) -> Result<f32, EngineFailed> {
+        answer
+            .blocking_recv()
+            .unwrap()
+            .map(|tensor| tensor.values()[0])
+    }
+
+    /// The second batch is of the oldest job's size; what came between waits, and keeps its order.
+    #[test]
+    fn images_of_different_sizes_do_not_share_a_batch() {
+        let (batcher, sizes, go) = start(8, 16);
+        let mut places = batcher.admit(5).unwrap();
+        let first = submit(&batcher, 1, &mut places);
+        assert_eq!(sizes.recv().unwrap(), 1);
+        let narrow = [2, 4].map(|i| (f32::from(i), submit(&batcher, i, &mut places)));
+        let wide = [3, 5].map(|i| (f32::from(i), submit_sized(&batcher, i, 2, &mut places)));
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        assert_eq!(value(first), Ok(1.0));
+        for (expected, answer) in narrow.into_iter().chain(wide) {
+            assert_eq!(value(answer), Ok(expected));
+        }
+        assert_eq!(sizes.iter().take(2).collect::<Vec<_>>(), [2, 2]);
     }
 
     #[test]
     fn what_queued_while_the_engine_was_busy_is_one_batch_of_at_most_the_limit() {
         let (batcher, sizes, go) = start(3, 16);
         let mut places = batcher.admit(6).unwrap();
-        let first = batcher.submit(vec![1; 3], places.next().unwrap());
+        let first = submit(&batcher, 1, &mut places);
         assert_eq!(sizes.recv().unwrap(), 1);
-        let others: Vec<_> = (2..=6)
-            .map(|i| batcher.submit(vec![i; 3], places.next().unwrap()))
-            .collect();
+        let others: Vec<_> = (2..=6).map(|i| submit(&batcher, i, &mut places)).collect();
         for _ in 0..3 {
             go.send(()).unwrap();
         }
-        assert_eq!(first.blocking_recv().unwrap(), Ok(vec![1.0]));
+        assert_eq!(value(first), Ok(1.0));
         for (expected, answer) in [2.0, 3.0, 4.0, 5.0, 6.0].into_iter().zip(others) {
-            assert_eq!(answer.blocking_recv().unwrap(), Ok(vec![expected]));
+            assert_eq!(value(answer), Ok(expected));
         }
         assert_eq!(sizes.iter().take(2).collect::<Vec<_>>(), [3, 2]);
     }
@@ -322,14 +419,14 @@ mod tests {
     fn images_whose_client_left_are_not_run() {
         let (batcher, sizes, go) = start(8, 16);
         let mut places = batcher.admit(4).unwrap();
-        let first = batcher.submit(vec![1; 3], places.next().unwrap());
+        let first = submit(&batcher, 1, &mut places);
         assert_eq!(sizes.recv().unwrap(), 1);
-        drop(batcher.submit(vec![2; 3], places.next().unwrap()));
-        let kept = batcher.submit(vec![3; 3], places.next().unwrap());
+        drop(submit(&batcher, 2, &mut places));
+        let kept = submit(&batcher, 3, &mut places);
         go.send(()).unwrap();
         go.send(()).unwrap();
-        assert_eq!(first.blocking_recv().unwrap(), Ok(vec![1.0]));
-        assert_eq!(kept.blocking_recv().unwrap(), Ok(vec![3.0]));
+        assert_eq!(value(first), Ok(1.0));
+        assert_eq!(value(kept), Ok(3.0));
         assert_eq!(sizes.recv().unwrap(), 1);
     }
 
@@ -348,14 +445,14 @@ mod tests {
     fn an_image_that_is_answered_has_left_its_place() {
         let (batcher, _sizes, go) = start(1, 2);
         let mut places = batcher.admit(2).unwrap();
-        let first = batcher.submit(vec![1; 3], places.next().unwrap());
-        let second = batcher.submit(vec![2; 3], places.next().unwrap());
+        let first = submit(&batcher, 1, &mut places);
+        let second = submit(&batcher, 2, &mut places);
         assert!(batcher.admit(1).is_err());
         go.send(()).unwrap();
-        assert_eq!(first.blocking_recv().unwrap(), Ok(vec![1.0]));
+        assert_eq!(value(first), Ok(1.0));
         assert!(batcher.admit(1).is_ok());
         go.send(()).unwrap();
-        assert_eq!(second.blocking_recv().unwrap(), Ok(vec![2.0]));
+        assert_eq!(value(second), Ok(2.0));
         assert!(batcher.admit(2).is_ok());
     }
 
@@ -364,12 +461,12 @@ mod tests {
         for first in [FAIL, PANIC] {
             let (batcher, _sizes, go) = start(1, 4);
             let mut places = batcher.admit(2).unwrap();
-            let bad = batcher.submit(vec![first; 3], places.next().unwrap());
-            let good = batcher.submit(vec![7; 3], places.next().unwrap());
+            let bad = submit(&batcher, first, &mut places);
+            let good = submit(&batcher, 7, &mut places);
             go.send(()).unwrap();
             go.send(()).unwrap();
-            assert_eq!(bad.blocking_recv().unwrap(), Err(EngineFailed));
-            assert_eq!(good.blocking_recv().unwrap(), Ok(vec![7.0]));
+            assert_eq!(value(bad), Err(EngineFailed));
+            assert_eq!(value(good), Ok(7.0));
         }
     }
 
@@ -377,9 +474,9 @@ mod tests {
     fn what_was_taken_is_finished_when_the_batcher_goes() {
         let (batcher, _sizes, go) = start(8, 4);
         let mut places = batcher.admit(1).unwrap();
-        let answer = batcher.submit(vec![9; 3], places.next().unwrap());
+        let answer = submit(&batcher, 9, &mut places);
         go.send(()).unwrap();
         drop(batcher);
-        assert_eq!(answer.blocking_recv().unwrap(), Ok(vec![9.0]));
+        assert_eq!(value(answer), Ok(9.0));
     }
 }

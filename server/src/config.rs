@@ -8,11 +8,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use detcon_core::image::ImageLimits;
 
-/// Where `make` puts ONNX Runtime.
-const FETCHED_LIBRARY: &str = ".deps/onnxruntime/libonnxruntime.so";
-/// What the system's loader may know it as.
-const SYSTEM_LIBRARY: &str = "libonnxruntime.so";
-
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;
 
@@ -175,16 +170,7 @@ impl EngineArguments {
     /// ONNX Runtime's library: the one named, or the first that is there.
     #[must_use]
     pub fn library(&self) -> PathBuf {
-        if let Some(path) = &self.onnxruntime {
-            return path.clone();
-        }
-        let program = std::env::current_exe().ok();
-        let beside = program.and_then(|path| Some(path.parent()?.join(SYSTEM_LIBRARY)));
-        let candidates = beside.into_iter().chain([PathBuf::from(FETCHED_LIBRARY)]);
-        candidates
-            .into_iter()
-            .find(|path| path.is_file())
-            .unwrap_or_else(|| SYSTEM_LIBRARY.into())
+        detcon_runtime::library(self.onnxruntime.as_deref())
     }
 
     /// Threads of an engine.

@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
@@ -59,6 +60,13 @@ struct Usage {
     total_tokens: u32,
 }
 
+/// What embeddings can be sent as, in the server's order of preference.
+pub(crate) const EMBEDDINGS: [Representation; 3] = [
+    Representation::Json,
+    Representation::Npy,
+    Representation::Safetensors,
+];
+
 /// The answer with `embeddings` of `model`, all of one length.
 pub(crate) fn embeddings(
     model: &str,
@@ -66,85 +74,105 @@ pub(crate) fn embeddings(
     representation: Representation,
     encoding: Encoding,
 ) -> Result<Response, Problem> {
+    let shape = [embeddings.len(), embeddings.first().map_or(0, Vec::len)];
     let bytes = match representation {
-        Representation::Json => json(model, embeddings, encoding),
-        Representation::Npy => Some(npy(embeddings)),
-        Representation::Safetensors => safetensors(embeddings),
+        Representation::Json => json(&list(model, embeddings, encoding))?,
+        Representation::Npy => npy("<f4", &shape, &little_endian(embeddings.concat())),
+        Representation::Safetensors => {
+            let data = little_endian(embeddings.concat());
+            safetensors(&[("embeddings", Dtype::F32, &shape, &data)])?
+        }
+        Representation::Png => return Err(unwritten("embeddings are no picture")),
     };
-    let bytes = bytes.ok_or_else(|| {
-        tracing::error!(model, ?representation, "an answer could not be written");
-        Problem::Internal
-    })?;
-    let headers = [
-        (header::CONTENT_TYPE, representation.media_type()),
-        (header::VARY, "accept"),
-    ];
-    Ok((headers, bytes).into_response())
+    Ok(answer(representation, bytes))
 }
 
-fn json(model: &str, embeddings: &[Vec<f32>], encoding: Encoding) -> Option<Vec<u8>> {
-    let data = embeddings
-        .iter()
-        .enumerate()
-        .map(|(index, values)| EmbeddingItem {
-            object: "embedding",
-            index,
-            embedding: vector_of(values, encoding),
-        })
-        .collect();
-    let usage = Usage {
-        prompt_tokens: 0,
-        total_tokens: 0,
+fn list<'a>(model: &'a str, embeddings: &'a [Vec<f32>], encoding: Encoding) -> EmbeddingList<'a> {
+    let item = |(index, values): (usize, &'a Vec<f32>)| EmbeddingItem {
+        object: "embedding",
+        index,
+        embedding: vector_of(values, encoding),
     };
-    serde_json::to_vec(&EmbeddingList {
+    EmbeddingList {
         object: "list",
         model,
-        data,
-        usage,
-    })
-    .ok()
+        data: embeddings.iter().enumerate().map(item).collect(),
+        usage: Usage {
+            prompt_tokens: 0,
+            total_tokens: 0,
+        },
+    }
 }
 
 fn vector_of(values: &[f32], encoding: Encoding) -> Vector<'_> {
     match encoding {
         Encoding::Float => Vector::Float(values),
-        Encoding::Base64 => {
-            Vector::Base64(STANDARD.encode(little_endian(std::slice::from_ref(&values))))
-        }
+        Encoding::Base64 => Vector::Base64(base64(values)),
     }
 }
 
-fn little_endian<V: AsRef<[f32]>>(rows: &[V]) -> Vec<u8> {
-    rows.iter()
-        .flat_map(AsRef::as_ref)
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+/// base64 of little-endian float32.
+pub(crate) fn base64(values: &[f32]) -> String {
+    STANDARD.encode(little_endian(values.iter().copied()))
 }
 
-fn shape(embeddings: &[Vec<f32>]) -> [usize; 2] {
-    [embeddings.len(), embeddings.first().map_or(0, Vec::len)]
+/// An answer of a media type.
+pub(crate) fn answer(representation: Representation, bytes: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, representation.media_type()),
+        (header::VARY, "accept"),
+    ];
+    (headers, bytes).into_response()
+}
+
+/// JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(unwritten)
+}
+
+/// float32 values as they are in files.
+pub(crate) fn little_endian(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
+    values.into_iter().flat_map(f32::to_le_bytes).collect()
 }
 
 /// Version 1.0 of NumPy's format: magic, version, length of the header, the header padded to the alignment, data.
-fn npy(embeddings: &[Vec<f32>]) -> Vec<u8> {
-    let [n, d] = shape(embeddings);
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, {d}), }}");
+pub(crate) fn npy(descr: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
+    let axes = shape
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let mut header =
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}{comma}), }}");
     let before = b"\x93NUMPY\x01\x00".len() + size_of::<u16>();
     let padding = NPY_ALIGNMENT - 1 - (before + header.len()) % NPY_ALIGNMENT;
     header.extend(std::iter::repeat_n(' ', padding));
     header.push('\n');
-    let length = u16::try_from(header.len()).expect("the header holds two numbers");
+    let length = u16::try_from(header.len()).expect("the header holds a few numbers");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend(length.to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(little_endian(embeddings));
+    bytes.extend(data);
     bytes
 }
 
-fn safetensors(embeddings: &[Vec<f32>]) -> Option<Vec<u8>> {
-    let bytes = little_endian(embeddings);
-    let view = TensorView::new(Dtype::F32, shape(embeddings).to_vec(), &bytes).ok()?;
-    safetensors::serialize([("embeddings", view)], None::<HashMap<String, String>>).ok()
+/// A safetensors file of tensors given by name, type, shape and little-endian bytes.
+pub(crate) fn safetensors(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Result<Vec<u8>, Problem> {
+    let views = tensors
+        .iter()
+        .map(|&(name, dtype, shape, data)| {
+            Ok((name, TensorView::new(dtype, shape.to_vec(), data)?))
+        })
+        .collect::<Result<Vec<_>, SafeTensorError>>()
+        .map_err(unwritten)?;
+    safetensors::serialize(views, None::<HashMap<String, String>>).map_err(unwritten)
+}
+
+/// An answer that could not be written is the server's fault.
+pub(crate) fn unwritten(reason: impl std::fmt::Display) -> Problem {
+    tracing::error!(%reason, "an answer could not be written");
+    Problem::Internal
 }
 
 #[cfg(test)]
@@ -154,7 +182,8 @@ mod tests {
     #[test]
     fn an_array_file_starts_its_data_where_numpy_expects_it() {
         for rows in [1, 7, 1000] {
-            let bytes = npy(&vec![vec![1.5, -2.0]; rows]);
+            let data = little_endian([1.5, -2.0].repeat(rows));
+            let bytes = npy("<f4", &[rows, 2], &data);
             let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
             assert_eq!((10 + length) % NPY_ALIGNMENT, 0);
             assert_eq!(bytes[10 + length - 1], b'\n');

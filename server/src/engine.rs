@@ -1,9 +1,11 @@
 //! The engine: one ONNX Runtime session. Whoever owns it runs it; sessions share nothing but the library.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use detcon_core::arch::Stage;
+use detcon_core::checkpoint::Tensor;
+use detcon_runtime::LoadError;
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
@@ -12,13 +14,13 @@ use ort::value::TensorRef;
 /// The graph's input: uint8 RGB `[N, H, W, 3]`.
 const INPUT: &str = "images";
 
-/// An output of the graph.
+/// An output of a model's graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// The spatial mean of the last stage, `[N, D]`.
     Embedding,
-    /// The last stage, `[N, C, h, w]`.
-    C5,
+    /// A stage's features, `[N, C, h, w]`.
+    Features(Stage),
 }
 
 impl Output {
@@ -26,7 +28,15 @@ impl Output {
     const fn name(self) -> &'static str {
         match self {
             Self::Embedding => "embedding",
-            Self::C5 => "c5",
+            Self::Features(stage) => stage.name(),
+        }
+    }
+
+    /// Whether the graph that embeddings come from gives it; the others cost it nothing.
+    const fn is_in_main_graph(self) -> bool {
+        match self {
+            Self::Embedding | Self::Features(Stage::C5) => true,
+            Self::Features(Stage::C2 | Stage::C3 | Stage::C4) => false,
         }
     }
 
@@ -40,16 +50,8 @@ impl Output {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// ONNX Runtime's shared library could not be loaded.
-    #[error(
-        "ONNX Runtime could not be loaded from {}: {source}. `make serve` fetches it; elsewhere name it with \
-         --onnxruntime", path.display()
-    )]
-    Library {
-        /// The library.
-        path: PathBuf,
-        /// What the loader said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Library(#[from] LoadError),
     /// ONNX Runtime said no.
     #[error("ONNX Runtime: {source}")]
     Runtime {
@@ -57,6 +59,9 @@ pub enum EngineError {
         #[from]
         source: ort::Error,
     },
+    /// A stage was asked for of a model without a graph for it.
+    #[error("the model has no graph of its stages: convert the checkpoint again")]
+    NoStages,
     /// The graph's output is not one embedding an image.
     #[error("the graph gave {found:?} for {images} images")]
     Output {
@@ -74,18 +79,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the shared library at `path`.
+    /// Loads the shared library at `path`. A process loads one: later calls get the first.
     pub fn load(path: &Path) -> Result<Self, EngineError> {
-        let library = |source| EngineError::Library {
-            path: path.to_owned(),
-            source,
-        };
-        let builder = ort::init_from(path).map_err(|error| library(Box::new(error)))?;
-        let environment = builder
-            .with_name("detcon")
-            .build()
-            .map_err(|error| library(Box::new(error)))?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment: detcon_runtime::load(path)?,
+        })
     }
 
     /// What sessions of one's own are opened in.
@@ -104,59 +102,83 @@ pub struct Batch {
     pub images: Vec<u8>,
 }
 
-/// A session and how it is run.
-pub struct Engine {
-    session: Session,
-    embedding: RunOptions<HasSelectedOutputs>,
-    c5: RunOptions<HasSelectedOutputs>,
+/// Where a model's graphs are.
+#[derive(Clone, Debug)]
+pub struct Graphs {
+    /// Gives `embedding` and `c5`.
+    pub main: PathBuf,
+    /// Gives every stage, if the model has it.
+    pub stages: Option<PathBuf>,
 }
 
-impl fmt::Debug for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("session", &self.session)
-            .finish_non_exhaustive()
-    }
+/// A model's sessions.
+#[derive(Debug)]
+pub struct Engine {
+    runtime: Runtime,
+    graphs: Graphs,
+    threads: NonZeroUsize,
+    main: Session,
+    /// Opened when a stage is first asked for.
+    stages: Option<Session>,
 }
 
 impl Engine {
-    /// Starts a session on the graph at `path` that computes with `threads` threads.
+    /// Starts a session on the main graph that computes with `threads` threads.
     pub fn open(
         runtime: &Runtime,
-        path: &Path,
+        graphs: Graphs,
         threads: NonZeroUsize,
     ) -> Result<Self, EngineError> {
-        let session = Session::builder(&runtime.environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)
-            .map_err(ort::Error::from)?
-            .with_intra_threads(threads.get())
-            .map_err(ort::Error::from)?
-            .commit_from_file(path)?;
-        let (embedding, c5) = (Output::Embedding.options()?, Output::C5.options()?);
+        let main = session(runtime, &graphs.main, threads)?;
         Ok(Self {
-            session,
-            embedding,
-            c5,
+            runtime: runtime.clone(),
+            graphs,
+            threads,
+            main,
+            stages: None,
         })
     }
 
-    /// An output for a batch, in C order.
-    pub fn run(&mut self, batch: &Batch, output: Output) -> Result<Vec<f32>, EngineError> {
+    /// An output for a batch, in C order; its first axis is the batch's.
+    pub fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError> {
         let input = TensorRef::from_array_view((batch.shape, batch.images.as_slice()))?;
-        let options = match output {
-            Output::Embedding => &self.embedding,
-            Output::C5 => &self.c5,
+        let options = output.options()?;
+        let session = if output.is_in_main_graph() {
+            &mut self.main
+        } else {
+            self.stages()?
         };
-        let outputs = self
-            .session
-            .run_with_options(ort::inputs![INPUT => input], options)?;
+        let outputs = session.run_with_options(ort::inputs![INPUT => input], &options)?;
         let (shape, values) = outputs[output.name()].try_extract_tensor::<f32>()?;
-        if shape.first().and_then(|&n| usize::try_from(n).ok()) != Some(batch.shape[0]) {
-            return Err(EngineError::Output {
+        let lengths = shape
+            .iter()
+            .map(|&n| usize::try_from(n))
+            .collect::<Result<Vec<_>, _>>();
+        match lengths {
+            Ok(lengths) if lengths.first() == Some(&batch.shape[0]) => {
+                Ok(Tensor::new(lengths, values.to_vec()))
+            }
+            _ => Err(EngineError::Output {
                 found: shape.to_vec(),
                 images: batch.shape[0],
-            });
+            }),
         }
-        Ok(values.to_vec())
     }
+
+    fn stages(&mut self) -> Result<&mut Session, EngineError> {
+        if self.stages.is_none() {
+            let graph = self.graphs.stages.as_ref().ok_or(EngineError::NoStages)?;
+            self.stages = Some(session(&self.runtime, graph, self.threads)?);
+        }
+        self.stages.as_mut().ok_or(EngineError::NoStages)
+    }
+}
+
+fn session(runtime: &Runtime, graph: &Path, threads: NonZeroUsize) -> Result<Session, EngineError> {
+    Ok(Session::builder(&runtime.environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .map_err(ort::Error::from)?
+        .with_intra_threads(threads.get())
+        .map_err(ort::Error::from)?
+        .commit_from_file(graph)?)
 }

@@ -16,9 +16,11 @@ mod observe;
 mod pipeline;
 mod problem;
 mod registry;
+mod segmentation;
 mod serve;
 #[cfg(test)]
 mod testing;
+mod view;
 
 pub use app::document;
 pub use registry::{Example, StoreError};

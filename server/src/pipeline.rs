@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use detcon_core::image::{self, ImageError, ImageLimits};
+use detcon_core::arch::Stage;
+use detcon_core::checkpoint::Tensor;
+use detcon_core::image::{self, ImageError, ImageLimits, RgbImage};
 use detcon_core::preprocess::{Preprocess, Scratch};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::batch::{EngineFailed, Place, Places};
+use crate::batch::{Answer, EngineFailed, Full, InputTensor, Place, Places};
+use crate::engine::Output;
 use crate::problem::Problem;
 use crate::registry::Model;
 
@@ -20,8 +23,6 @@ pub(crate) struct Pipeline {
     limits: ImageLimits,
     timeout: Duration,
 }
-
-type Answer = oneshot::Receiver<Result<Vec<f32>, EngineFailed>>;
 
 impl Pipeline {
     /// At most `threads` images are decoded at the same time, of all requests together.
@@ -40,54 +41,80 @@ impl Pipeline {
         &self,
         model: &Arc<Model>,
         images: Vec<Bytes>,
-    ) -> Result<Vec<Vec<f32>>, Problem> {
-        let capacity = model.batcher().capacity();
-        if images.len() > capacity {
-            return Err(Problem::TooManyImages { limit: capacity });
-        }
-        let places = model
-            .batcher()
-            .admit(images.len())
-            .map_err(|full| Problem::Overloaded {
-                retry_after: full.retry_after,
-            })?;
-        let work = self.run(model, images, places);
+    ) -> Result<Vec<Tensor>, Problem> {
+        let places = admit(model, images.len())?;
+        let work = async {
+            let mut decoding = JoinSet::new();
+            let mut answers: Vec<Option<Answer>> = images.iter().map(|_| None).collect();
+            for (index, (bytes, place)) in images.into_iter().zip(places).enumerate() {
+                decoding.spawn(self.clone().enqueue(index, bytes, Arc::clone(model), place));
+            }
+            while let Some(done) = decoding.join_next().await {
+                let (index, answer) = done.map_err(|error| panicked(&error))??;
+                answers[index] = Some(answer);
+            }
+            let mut embeddings = Vec::with_capacity(answers.len());
+            for answer in answers.into_iter().flatten() {
+                embeddings.push(received(answer).await?);
+            }
+            Ok(embeddings)
+        };
+        self.in_time(work).await
+    }
+
+    /// An output for one image that is preprocessed already.
+    pub(crate) async fn features(
+        &self,
+        model: &Arc<Model>,
+        input: InputTensor,
+        stage: Stage,
+    ) -> Result<Tensor, Problem> {
+        let place = admit(model, 1)?.into_one();
+        let output = Output::Features(stage);
+        let answer = model.batcher().submit(input, output, place);
+        self.in_time(received(answer)).await
+    }
+
+    /// Decodes an image on the pool.
+    pub(crate) async fn decode(&self, bytes: Bytes) -> Result<Arc<RgbImage>, Problem> {
+        let limits = self.limits;
+        let decoded = self.compute(move || image::decode(&bytes, &limits)).await?;
+        decoded
+            .map(Arc::new)
+            .map_err(|source| Problem::Image { index: 0, source })
+    }
+
+    /// What an image may be.
+    pub(crate) const fn limits(&self) -> &ImageLimits {
+        &self.limits
+    }
+
+    /// Runs `work` on the pool, when it has room.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let wait = Arc::clone(&self.decoders).acquire_owned();
+        let permit = self
+            .in_time(async { wait.await.map_err(|_| Problem::ShuttingDown) })
+            .await?;
+        let computed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        computed.await.map_err(|error| panicked(&error))
+    }
+
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
         let late = |_| Problem::Timeout {
             seconds: self.timeout.as_secs(),
         };
         tokio::time::timeout(self.timeout, work)
             .await
             .map_err(late)?
-    }
-
-    async fn run(
-        &self,
-        model: &Arc<Model>,
-        images: Vec<Bytes>,
-        places: Places,
-    ) -> Result<Vec<Vec<f32>>, Problem> {
-        let mut decoding = JoinSet::new();
-        let mut answers: Vec<Option<Answer>> = images.iter().map(|_| None).collect();
-        for (index, (bytes, place)) in images.into_iter().zip(places).enumerate() {
-            let image = self.clone().enqueue(index, bytes, Arc::clone(model), place);
-            decoding.spawn(image);
-        }
-        while let Some(done) = decoding.join_next().await {
-            let (index, answer) = done.map_err(|error| {
-                tracing::error!(%error, "decoding panicked");
-                Problem::Internal
-            })??;
-            answers[index] = Some(answer);
-        }
-        let mut embeddings = Vec::with_capacity(answers.len());
-        for answer in answers.into_iter().flatten() {
-            match answer.await {
-                Ok(Ok(embedding)) => embeddings.push(embedding),
-                Ok(Err(EngineFailed)) => return Err(Problem::Engine),
-                Err(_gone) => return Err(Problem::ShuttingDown),
-            }
-        }
-        Ok(embeddings)
     }
 
     /// Decodes one image and queues it.
@@ -98,43 +125,69 @@ impl Pipeline {
         model: Arc<Model>,
         place: Place,
     ) -> Result<(usize, Answer), Problem> {
-        let permit = self
-            .decoders
-            .acquire_owned()
-            .await
-            .map_err(|_| Problem::ShuttingDown)?;
         let limits = self.limits;
-        let decoded = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let input = decode(&bytes, &limits, model.manifest().preprocess)?;
-            Ok(model.batcher().submit(input, place))
+        let queued = self.compute(move || {
+            let input = preprocessed(&bytes, &limits, model.manifest().preprocess)?;
+            Ok(model.batcher().submit(input, Output::Embedding, place))
         });
-        match decoded.await {
-            Ok(Ok(answer)) => Ok((index, answer)),
-            Ok(Err(source)) => Err(Problem::Image { index, source }),
-            Err(error) => {
-                tracing::error!(%error, "decoding panicked");
-                Err(Problem::Internal)
-            }
+        match queued.await? {
+            Ok(answer) => Ok((index, answer)),
+            Err(source) => Err(Problem::Image { index, source }),
         }
     }
 }
 
+/// Takes places for all of a request's images, or none. Each is free again when its image is done.
+fn admit(model: &Model, images: usize) -> Result<Places, Problem> {
+    let limit = model.batcher().capacity();
+    if images > limit {
+        return Err(Problem::TooManyImages { limit });
+    }
+    let full = |full: Full| Problem::Overloaded {
+        retry_after: full.retry_after,
+    };
+    model.batcher().admit(images).map_err(full)
+}
+
+/// Waits for an image's answer.
+async fn received(answer: Answer) -> Result<Tensor, Problem> {
+    match answer.await {
+        Ok(Ok(tensor)) => Ok(tensor),
+        Ok(Err(EngineFailed)) => Err(Problem::Engine),
+        Err(_gone) => Err(Problem::ShuttingDown),
+    }
+}
+
+fn panicked(error: &tokio::task::JoinError) -> Problem {
+    tracing::error!(%error, "work on an image panicked");
+    Problem::Internal
+}
+
 /// From an encoded image to the graph's input.
-fn decode(
+fn preprocessed(
     bytes: &[u8],
     limits: &ImageLimits,
     preprocess: Preprocess,
-) -> Result<Vec<u8>, ImageError> {
+) -> Result<InputTensor, ImageError> {
+    let image = image::decode(bytes, limits)?;
+    let side = preprocess.size() as usize;
+    let mut pixels = vec![0; preprocess.output_len()];
+    with_scratch(|scratch| {
+        preprocess
+            .apply_into(&image, &mut pixels, scratch)
+            .expect("the input is as long as an output");
+    });
+    Ok(InputTensor {
+        height: side,
+        width: side,
+        pixels,
+    })
+}
+
+/// Buffers that each thread of the pool keeps.
+pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     thread_local! {
         static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
     }
-    let image = image::decode(bytes, limits)?;
-    let mut input = vec![0; preprocess.output_len()];
-    SCRATCH.with_borrow_mut(|scratch| {
-        preprocess
-            .apply_into(&image, &mut input, scratch)
-            .expect("the input is as long as an output");
-    });
-    Ok(input)
+    SCRATCH.with_borrow_mut(work)
 }

@@ -69,12 +69,12 @@ pub(crate) enum Problem {
         encoding: String,
     },
     /// No representation that the client accepts.
-    #[error(
-        "Nothing here is {accept}: accept application/json, application/x-npy or application/safetensors."
-    )]
+    #[error("Nothing here is {accept}: accept one of {offers}.")]
     NotAcceptable {
         /// As it was sent.
         accept: String,
+        /// What there is.
+        offers: String,
     },
     /// No model of that name.
     #[error("No model is called {name:?}: GET /v1/models lists what is served.")]
@@ -117,6 +117,26 @@ pub(crate) enum Problem {
         field: String,
         /// What is wrong with its value.
         detail: String,
+    },
+    /// A given mask that cannot be used.
+    #[error("{detail}")]
+    Mask {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A method that cannot be used on this image.
+    #[error("{detail}")]
+    Segmentation {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A model without what was asked for.
+    #[error("The model {name:?} has no {what}.")]
+    ModelLacks {
+        /// The model.
+        name: String,
+        /// What was asked for, and how a model comes by it.
+        what: &'static str,
     },
     /// A body that is no JSON.
     #[error("The body is not JSON: {detail}.")]
@@ -202,6 +222,9 @@ impl Problem {
             Self::ModelRefused { .. } => Row(503, "model-refused", "Model refused"),
             Self::UnknownField { .. } => Row(400, "unknown-field", "Unknown field"),
             Self::InvalidField { .. } => Row(400, "invalid-field", "Invalid field"),
+            Self::Mask { .. } => Row(422, "mask", "Mask not usable"),
+            Self::Segmentation { .. } => Row(422, "segmentation", "Segmentation not possible"),
+            Self::ModelLacks { .. } => Row(422, "model-lacks", "Model lacks what was asked for"),
             Self::MalformedJson { .. } => Row(400, "malformed-json", "Malformed JSON"),
             Self::MalformedMultipart { .. } => {
                 Row(400, "malformed-multipart", "Malformed multipart")

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
+use detcon_core::checkpoint::tensors_from_bytes;
 use detcon_core::model::{self, Disagreement, Manifest, ModelDirectory, ModelError, Precision};
+use detcon_core::projector::Projector;
 
 use crate::batch::{BatchLimits, Batcher, Run};
-use crate::engine::{Batch, Engine, EngineError, Output, Runtime};
+use crate::engine::{Batch, Engine, EngineError, Graphs, Output, Runtime};
 use crate::problem::Problem;
 
 /// Why a model is not served.
@@ -59,6 +61,8 @@ pub enum StoreError {
 pub(crate) struct Model {
     directory: ModelDirectory,
     batcher: Batcher,
+    /// Read when it is first asked for.
+    projector: OnceLock<Option<Projector>>,
 }
 
 impl Model {
@@ -68,10 +72,12 @@ impl Model {
         engine: impl Run,
         limits: BatchLimits,
     ) -> std::io::Result<Self> {
-        let manifest = directory.manifest();
-        let side = manifest.preprocess.size() as usize;
-        let batcher = Batcher::start(manifest.name.as_str(), engine, [side, side], limits)?;
-        Ok(Self { directory, batcher })
+        let batcher = Batcher::start(directory.manifest().name.as_str(), engine, limits)?;
+        Ok(Self {
+            directory,
+            batcher,
+            projector: OnceLock::new(),
+        })
     }
 
     /// What it is.
@@ -90,6 +96,29 @@ impl Model {
     #[must_use]
     pub(crate) const fn batcher(&self) -> &Batcher {
         &self.batcher
+    }
+}
+
+impl Model {
+    /// Its projector, read from the heads the first time: call it where waiting for a file is allowed.
+    pub(crate) fn projector(&self) -> Result<&Projector, Problem> {
+        self.projector.get_or_init(|| self.read_projector()).as_ref().ok_or_else(|| Problem::ModelLacks {
+            name: self.manifest().name.to_string(),
+            what: "projector, so it has no projection space: import a checkpoint with its heads",
+        })
+    }
+
+    fn read_projector(&self) -> Option<Projector> {
+        let bytes = std::fs::read(self.directory.heads()?);
+        let failed = |reason: &dyn std::fmt::Display| {
+            tracing::error!(model = %self.manifest().name, %reason, "the projector could not be read");
+        };
+        let heads = bytes.map_err(|error| failed(&error)).ok()?;
+        let heads = tensors_from_bytes(&heads)
+            .map_err(|error| failed(&error))
+            .ok()?;
+        let projector = Projector::from_heads(&heads, self.manifest().embedding_size);
+        projector.map_err(|error| failed(&error)).ok()
     }
 }
 
@@ -279,24 +308,23 @@ fn name(path: &Path) -> String {
 /// Digests, self-check on the engine that will serve, and a first run at the size that is served.
 fn prepare(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<Model, Refusal> {
     let directory = ModelDirectory::open(path)?;
-    let graph = directory.graph(Precision::Fp32).ok_or(Refusal::NoGraph)?;
-    let mut engine = Engine::open(runtime, &graph, options.threads)?;
+    let main = directory.graph(Precision::Fp32).ok_or(Refusal::NoGraph)?;
+    let graphs = Graphs {
+        main,
+        stages: directory.stages_graph(),
+    };
+    let mut engine = Engine::open(runtime, graphs, options.threads)?;
     let check = directory.self_check()?;
-    let embedding = engine.run(
-        &Batch {
-            shape: check.shape,
-            images: check.images.clone(),
-        },
-        Output::Embedding,
-    )?;
-    check.compare(&embedding)?;
+    let batch = Batch {
+        shape: check.shape,
+        images: check.images.clone(),
+    };
+    check.compare(engine.run(&batch, Output::Embedding)?.values())?;
     let side = directory.manifest().preprocess.size() as usize;
-    engine.run(
-        &Batch {
-            shape: [1, side, side, 3],
-            images: vec![0; side * side * 3],
-        },
-        Output::Embedding,
-    )?;
+    let blank = Batch {
+        shape: [1, side, side, 3],
+        images: vec![0; side * side * 3],
+    };
+    engine.run(&blank, Output::Embedding)?;
     Ok(Model::start(directory, engine, options.limits)?)
 }

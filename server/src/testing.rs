@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, header};
 use detcon_converter::demo::demo;
+use detcon_core::checkpoint::Tensor;
 use detcon_core::files::Existing;
 use detcon_core::image::ImageLimits;
 use detcon_core::model::ModelDirectory;
@@ -15,7 +16,7 @@ use tower::ServiceExt as _;
 
 use crate::app::{App, router};
 use crate::batch::{BatchLimits, Run};
-use crate::engine::{Batch, EngineError};
+use crate::engine::{Batch, EngineError, Output};
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::registry::{Model, Registry, State};
@@ -23,22 +24,28 @@ use crate::registry::{Model, Registry, State};
 /// Longest wait of a test's server, where the test is not about it.
 const LONG: Duration = Duration::from_mins(10);
 /// Length of the embeddings of the model that tests serve.
-pub(crate) const SIZE: usize = 8;
+const SIZE: usize = 8;
 
 /// What an engine does at a batch.
-pub(crate) type Behaviour = Box<dyn FnMut(&Batch) -> Result<Vec<f32>, EngineError> + Send>;
+pub(crate) type Behaviour = Box<dyn FnMut(&Batch) -> Result<Tensor, EngineError> + Send>;
 
 struct Engine(Behaviour);
 
 impl Run for Engine {
-    fn run(&mut self, batch: &Batch) -> Result<Vec<f32>, EngineError> {
+    fn run(&mut self, batch: &Batch, _output: Output) -> Result<Tensor, EngineError> {
         (self.0)(batch)
     }
 }
 
 /// An engine that answers.
 pub(crate) fn answers() -> Behaviour {
-    Box::new(|batch| Ok(vec![0.5; batch.shape[0] * SIZE]))
+    Box::new(|batch| Ok(embeddings(batch)))
+}
+
+/// An embedding for every image of a batch.
+pub(crate) fn embeddings(batch: &Batch) -> Tensor {
+    let images = batch.shape[0];
+    Tensor::new(vec![images, SIZE], vec![0.5; images * SIZE])
 }
 
 /// A model that is served by an engine of this behaviour.

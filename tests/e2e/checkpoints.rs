@@ -74,9 +74,10 @@ fn imported_weights_are_the_generators_bit_for_bit() {
             let expected = generator.f32(&name).unwrap();
             let expected = match transform {
                 Transform::HwioToOihw => oihw(&expected),
-                Transform::Identity | Transform::DropLeadingOnes | Transform::Transpose => {
-                    expected.values
-                }
+                Transform::Identity
+                | Transform::DropLeadingOnes
+                | Transform::Transpose
+                | Transform::Fresh => expected.values,
             };
             assert!(
                 bits(checkpoint.get(&param).values()) == bits(&expected),

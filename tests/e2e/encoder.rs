@@ -8,7 +8,7 @@ use detcon_core::arch::Depth;
 use detcon_core::checkpoint::Checkpoint;
 use detcon_core::model::Precision;
 use detcon_core::reference;
-use detcon_server::engine::{Batch, Engine, Output};
+use detcon_server::engine::{Batch, Engine, Graphs, Output};
 use detcon_tests::golden::{self, EncoderCase};
 use detcon_tests::models;
 use detcon_tests::service::RUNTIME;
@@ -65,8 +65,12 @@ fn the_reference_forward_pass_equals_the_published_code() {
 fn the_served_graph_equals_the_published_code() {
     for encoder in golden::encoders() {
         let model = models::imported(&encoder.arch, encoder.seed);
-        let graph = model.graph(Precision::Fp32).unwrap();
-        let mut engine = Engine::open(&RUNTIME, &graph, NonZeroUsize::new(2).unwrap()).unwrap();
+        let main = model.graph(Precision::Fp32).unwrap();
+        let graphs = Graphs {
+            main,
+            stages: model.stages_graph(),
+        };
+        let mut engine = Engine::open(&RUNTIME, graphs, NonZeroUsize::new(2).unwrap()).unwrap();
         for case in &encoder.cases {
             let shape = case.images.shape.clone().try_into().unwrap();
             let batch = Batch {
@@ -76,11 +80,11 @@ fn the_served_graph_equals_the_published_code() {
             for (name, expected) in &case.outputs {
                 let output = match name.as_str() {
                     "embedding" => Output::Embedding,
-                    "c5" => Output::C5,
-                    _ => continue, // stages that this graph does not give
+                    stage => Output::Features(stage.parse().unwrap()),
                 };
                 let found = engine.run(&batch, output).unwrap();
-                let error = golden::largest_error(&found, &expected.values);
+                assert_eq!(found.shape(), expected.shape);
+                let error = golden::largest_error(found.values(), &expected.values);
                 println!("{} {shape:?} {name}: {error:.1e}", encoder.arch);
                 assert!(
                     error <= tolerance(model.manifest().spec.depth()),

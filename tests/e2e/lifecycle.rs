@@ -78,7 +78,11 @@ async fn the_served_document_is_the_committed_one_and_lists_every_status_of_an_a
     let service = Service::start(store.path(), &[]).await;
     let served = json(service.url("/openapi.json")).await;
     let committed = std::fs::read(golden::workspace().join("openapi/openapi.json")).unwrap();
-    assert_eq!(served, serde_json::from_slice::<Value>(&committed).unwrap());
+    let committed: Value = serde_json::from_slice(&committed).unwrap();
+    assert!(
+        served == committed,
+        "openapi/openapi.json is stale: run `make openapi`"
+    );
     let embeddings = &served["paths"]["/v1/embeddings"]["post"];
     let statuses: Vec<_> = embeddings["responses"]
         .as_object()

@@ -4,7 +4,12 @@
 mod answers;
 mod checkpoints;
 mod encoder;
+mod export;
+mod fetch;
 mod import;
 mod lifecycle;
 mod photographs;
 mod problems;
+mod quantize;
+mod variants;
+mod verify;

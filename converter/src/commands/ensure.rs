@@ -7,20 +7,30 @@ use detcon_converter::ensure::{Ensured, ensure};
 use detcon_converter::location::Location;
 use detcon_core::arch::ResNetSpec;
 
+use super::fetching::FetchArguments;
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Model directory; its last part is the model's name.
     model_dir: PathBuf,
-    /// Checkpoint to import: a file, or an https:// or gs:// address.
+    /// Checkpoint to import: a file, an https:// or gs:// address, or a short name such as detcon:resnet50-imagenet.
     #[arg(long)]
     from: Location,
     /// Network to make where the checkpoint cannot be reached.
     #[arg(long, default_value = "resnet50")]
     arch: ResNetSpec,
+    #[command(flatten)]
+    fetch: FetchArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    match ensure(&arguments.model_dir, &arguments.from, arguments.arch)? {
+    let fetch = arguments.fetch.options();
+    match ensure(
+        &arguments.model_dir,
+        &arguments.from,
+        arguments.arch,
+        &fetch,
+    )? {
         Ensured::Present | Ensured::Imported => {}
         Ensured::Untrained { reason } => eprintln!(
             "detcon-convert: {reason}; {} is an untrained {} until it can be",

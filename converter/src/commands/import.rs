@@ -5,12 +5,14 @@ use clap::{Args, ValueEnum};
 use detcon_converter::haiku::Network;
 use detcon_converter::import::{ImportOptions, import};
 use detcon_converter::location::Location;
+use detcon_core::checkpoint::MovingAverages;
 
+use super::fetching::FetchArguments;
 use super::output::{ModelDirectoryArguments, print};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Checkpoint: a file, or an https:// or gs:// address.
+    /// Checkpoint: a file, an https:// or gs:// address, or a short name such as detcon:resnet50-imagenet.
     input: Location,
     #[command(flatten)]
     output: ModelDirectoryArguments,
@@ -20,6 +22,14 @@ pub(crate) struct Arguments {
     /// Which network to take where the checkpoint has two.
     #[arg(long, value_enum, default_value_t = NetworkArgument::Online)]
     network: NetworkArgument,
+    /// Where a checkpoint holds parameters only, start the moving averages at mean 0 and variance 1.
+    #[arg(long)]
+    fresh_moving_averages: bool,
+    /// For PyTorch and safetensors files: take the network whose names start with this, and set others aside.
+    #[arg(long, value_name = "PREFIX")]
+    strip_prefix: Option<String>,
+    #[command(flatten)]
+    fetch: FetchArguments,
 }
 
 /// The two networks of an experiment, as the command line spells them.
@@ -45,6 +55,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         existing: arguments.output.existing(),
         license: arguments.license.clone(),
         network: arguments.network.into(),
+        averages: if arguments.fresh_moving_averages {
+            MovingAverages::Fresh
+        } else {
+            MovingAverages::Required
+        },
+        strip_prefix: arguments.strip_prefix.clone(),
+        fetch: arguments.fetch.options(),
     };
     let place = &arguments.output.place;
     let imported = import(&arguments.input, place, &options)

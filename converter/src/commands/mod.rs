@@ -2,6 +2,11 @@
 
 pub(crate) mod demo;
 pub(crate) mod ensure;
+pub(crate) mod export;
+mod fetching;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod list;
 mod output;
+pub(crate) mod quantize;
+pub(crate) mod verify;

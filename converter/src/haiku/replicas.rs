@@ -4,14 +4,25 @@
 use super::{Entry, HaikuError, HaikuTree};
 use crate::pickle::{Array, AxisOrder};
 
+/// How the path of the stem's module ends.
+const STEM: &str = "/initial_conv";
+
 impl HaikuTree<'_> {
     /// How many devices the arrays have a leading axis for. Counters of moving averages tell: they have no axes
-    /// of their own. Nothing where there are no counters, or where these have none.
+    /// of their own. Where there are no counters the stem's kernel does: it has four.
     #[must_use]
     pub fn devices(&self) -> Option<usize> {
         let mut counters = self.entries.iter().filter(|entry| entry.name == "counter");
-        let &[devices] = counters.next()?.array.shape() else {
-            return None;
+        let stem = |entry: &&Entry<'_>| entry.module.ends_with(STEM) && entry.name == "w";
+        let devices = match counters.next() {
+            Some(counter) => match counter.array.shape() {
+                &[devices] => devices,
+                _ => return None,
+            },
+            None => match *self.entries.iter().find(stem)?.array.shape() {
+                [devices, _, _, _, _] => devices,
+                _ => return None,
+            },
         };
         let all = counters.all(|counter| counter.array.shape() == [devices]);
         let leading = self

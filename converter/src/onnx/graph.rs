@@ -8,6 +8,7 @@ use detcon_core::checkpoint::{Checkpoint, Tensor};
 use super::fold::{Folded, fold};
 use super::proto::{
     AttributeProto, Dimension, GraphProto, NodeProto, TensorProto, ValueInfoProto, data_type,
+    length, op,
 };
 
 /// Builds the graph of a checkpoint. Values are called as the modules that make them.
@@ -22,10 +23,10 @@ pub(super) fn build(checkpoint: &Checkpoint) -> GraphProto {
         Version::V1 => graph.network_v1(&pixels),
         Version::V2 => graph.network_v2(&pixels),
     };
-    graph.node("Identity", &[&features], "c5", Vec::new());
-    let pooled = graph.node("GlobalAveragePool", &[&features], "pooled", Vec::new());
+    graph.node(op::IDENTITY, &[&features], "c5", Vec::new());
+    let pooled = graph.node(op::GLOBAL_AVERAGE_POOL, &[&features], "pooled", Vec::new());
     graph.node(
-        "Flatten",
+        op::FLATTEN,
         &[&pooled],
         "embedding",
         vec![AttributeProto::int("axis", 1)],
@@ -48,27 +49,14 @@ impl Builder<'_> {
         output: &str,
         attribute: Vec<AttributeProto>,
     ) -> String {
-        self.nodes.push(NodeProto {
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            name: output.to_owned(),
-            op_type: op_type.to_owned(),
-            attribute,
-        });
+        self.nodes
+            .push(NodeProto::new(op_type, inputs, output, attribute));
         output.to_owned()
     }
 
     fn initializer(&mut self, name: &str, tensor: &Tensor) -> String {
-        self.initializers.push(TensorProto {
-            dims: tensor.shape().iter().map(|&axis| length(axis)).collect(),
-            data_type: data_type::FLOAT,
-            name: name.to_owned(),
-            raw_data: tensor
-                .values()
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
-        });
+        let initializer = TensorProto::floats(name, tensor.shape(), tensor.values());
+        self.initializers.push(initializer);
         name.to_owned()
     }
 
@@ -87,11 +75,16 @@ impl Builder<'_> {
             &channels(INPUT_STD.map(|std| 1.0 / (std * 255.0))),
         );
         let to = AttributeProto::int("to", i64::from(data_type::FLOAT));
-        let floats = self.node("Cast", &[images], "input.float", vec![to]);
+        let floats = self.node(op::CAST, &[images], "input.float", vec![to]);
         let order = AttributeProto::ints("perm", &[0, 3, 1, 2]);
-        let planes = self.node("Transpose", &[&floats], "input.planes", vec![order]);
-        let centred = self.node("Sub", &[&planes, &mean], "input.centred", Vec::new());
-        self.node("Mul", &[&centred, &factor], "input.normalised", Vec::new())
+        let planes = self.node(op::TRANSPOSE, &[&floats], "input.planes", vec![order]);
+        let centred = self.node(op::SUB, &[&planes, &mean], "input.centred", Vec::new());
+        self.node(
+            op::MUL,
+            &[&centred, &factor],
+            "input.normalised",
+            Vec::new(),
+        )
     }
 
     fn network_v1(&mut self, pixels: &str) -> String {
@@ -128,7 +121,12 @@ impl Builder<'_> {
             }
             None => input.to_owned(),
         };
-        let sum = self.node("Add", &[&x, &shortcut], &format!("{name}.sum"), Vec::new());
+        let sum = self.node(
+            op::ADD,
+            &[&x, &shortcut],
+            &format!("{name}.sum"),
+            Vec::new(),
+        );
         self.relu(&sum, &name)
     }
 
@@ -162,7 +160,7 @@ impl Builder<'_> {
                 x = self.relu(&folded, &format!("{name}.relu{}", i + 1));
             }
         }
-        self.node("Add", &[&x, &shortcut], &name, Vec::new())
+        self.node(op::ADD, &[&x, &shortcut], &name, Vec::new())
     }
 
     fn conv_batch_norm(&mut self, x: &str, name: &str, batch_norm: &str, conv: Conv) -> String {
@@ -170,7 +168,7 @@ impl Builder<'_> {
         let kernel = self.initializer(&format!("{name}.weight"), &kernel);
         let bias = self.initializer(&format!("{name}.bias"), &bias);
         self.node(
-            "Conv",
+            op::CONV,
             &[x, &kernel, &bias],
             name,
             window(conv.kernel, conv.stride),
@@ -181,7 +179,7 @@ impl Builder<'_> {
         let weight = format!("{name}.weight");
         let kernel = self.initializer(&weight, self.checkpoint.get(&weight));
         self.node(
-            "Conv",
+            op::CONV,
             &[x, &kernel],
             name,
             window(conv.kernel, conv.stride),
@@ -197,7 +195,7 @@ impl Builder<'_> {
         #[expect(clippy::cast_possible_truncation, reason = "the attribute is float32")]
         let epsilon = AttributeProto::float("epsilon", BATCH_NORM_EPSILON as f32);
         self.node(
-            "BatchNormalization",
+            op::BATCH_NORM,
             &[x, scale, offset, mean, variance],
             name,
             vec![epsilon],
@@ -205,11 +203,11 @@ impl Builder<'_> {
     }
 
     fn relu(&mut self, x: &str, name: &str) -> String {
-        self.node("Relu", &[x], name, Vec::new())
+        self.node(op::RELU, &[x], name, Vec::new())
     }
 
     fn max_pool(&mut self, x: &str) -> String {
-        self.node("MaxPool", &[x], "maxpool", window(3, 2))
+        self.node(op::MAX_POOL, &[x], "maxpool", window(3, 2))
     }
 
     fn finish(self) -> GraphProto {
@@ -244,8 +242,4 @@ fn window(kernel: usize, stride: usize) -> Vec<AttributeProto> {
         AttributeProto::ints("strides", &[stride; 2]),
         padding,
     ]
-}
-
-fn length(axis: usize) -> i64 {
-    i64::try_from(axis).expect("no axis of a network is 2^63 long")
 }

@@ -4,10 +4,16 @@
 
 mod fold;
 mod graph;
-mod proto;
+pub(crate) mod half;
+pub(crate) mod lean;
+pub(crate) mod proto;
+pub(crate) mod qdq;
+mod stages;
 
 use detcon_core::checkpoint::Checkpoint;
 use prost::Message;
+
+use proto::{GraphProto, ModelProto};
 
 /// Operator set of the graph: everything in it is older, so any engine of the last years reads it.
 const OPSET: i64 = 17;
@@ -29,18 +35,47 @@ pub enum OnnxError {
     },
 }
 
-/// The ONNX file of a checkpoint, the same bytes for the same weights.
-pub fn to_onnx(checkpoint: &Checkpoint) -> Result<Vec<u8>, OnnxError> {
-    let model = proto::ModelProto {
+/// A checkpoint's ONNX files.
+#[derive(Debug)]
+pub struct OnnxFiles {
+    /// `model.onnx`: gives `embedding` and `c5`.
+    pub main: Vec<u8>,
+    /// `model.stages.onnx`: gives `c2` … `c5`, with the weights in the first.
+    pub stages: Vec<u8>,
+}
+
+/// The ONNX files of a checkpoint, the same bytes for the same weights.
+pub fn to_onnx(checkpoint: &Checkpoint) -> Result<OnnxFiles, OnnxError> {
+    let model = model(network(checkpoint));
+    let main = encode_model(&model)?;
+    let stages = stages::rewrite(model, &main, checkpoint.spec());
+    Ok(OnnxFiles { main, stages })
+}
+
+/// The float32 graph of a checkpoint: the one description of the network, which other precisions are rewritten from.
+pub(crate) fn network(checkpoint: &Checkpoint) -> GraphProto {
+    graph::build(checkpoint)
+}
+
+/// The ONNX file of a graph.
+pub(crate) fn encode(graph: GraphProto) -> Result<Vec<u8>, OnnxError> {
+    encode_model(&model(graph))
+}
+
+fn model(graph: GraphProto) -> ModelProto {
+    ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        graph: Some(graph::build(checkpoint)),
+        graph: Some(graph),
         opset_import: vec![proto::OperatorSetIdProto {
             domain: String::new(),
             version: OPSET,
         }],
-    };
+    }
+}
+
+fn encode_model(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
     match model.encoded_len() {
         bytes if bytes > MAX_BYTES => Err(OnnxError::TooLarge { bytes }),
         _ => Ok(model.encode_to_vec()),

@@ -8,6 +8,27 @@ use prost::Message;
 pub(crate) mod data_type {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const UINT8: i32 = 2;
+    pub(crate) const INT8: i32 = 3;
+    pub(crate) const INT32: i32 = 6;
+    pub(crate) const FLOAT16: i32 = 10;
+}
+
+/// Operators that the graphs are made of.
+pub(crate) mod op {
+    pub(crate) const ADD: &str = "Add";
+    pub(crate) const BATCH_NORM: &str = "BatchNormalization";
+    pub(crate) const CAST: &str = "Cast";
+    pub(crate) const CONV: &str = "Conv";
+    pub(crate) const DEQUANTIZE: &str = "DequantizeLinear";
+    pub(crate) const FLATTEN: &str = "Flatten";
+    pub(crate) const GLOBAL_AVERAGE_POOL: &str = "GlobalAveragePool";
+    pub(crate) const IDENTITY: &str = "Identity";
+    pub(crate) const MAX_POOL: &str = "MaxPool";
+    pub(crate) const MUL: &str = "Mul";
+    pub(crate) const QUANTIZE: &str = "QuantizeLinear";
+    pub(crate) const RELU: &str = "Relu";
+    pub(crate) const SUB: &str = "Sub";
+    pub(crate) const TRANSPOSE: &str = "Transpose";
 }
 
 /// `AttributeProto.AttributeType`.
@@ -54,6 +75,29 @@ pub(crate) struct GraphProto {
     pub(crate) output: Vec<ValueInfoProto>,
 }
 
+impl GraphProto {
+    /// The nodes that read a value.
+    pub(crate) fn consumers(&self, value: &str) -> impl Iterator<Item = &NodeProto> {
+        let reads = move |node: &&NodeProto| node.input.iter().any(|input| input == value);
+        self.node.iter().filter(reads)
+    }
+
+    /// The node that makes a value; none for inputs and initializers.
+    pub(crate) fn producer(&self, value: &str) -> Option<&NodeProto> {
+        self.node
+            .iter()
+            .find(|node| node.output.iter().any(|output| output == value))
+    }
+
+    /// The same graph with further values among its outputs, float32 of any shape.
+    pub(crate) fn with_outputs(&self, values: &[String]) -> Self {
+        let mut graph = self.clone();
+        let output = |value: &String| ValueInfoProto::unshaped(value, data_type::FLOAT);
+        graph.output.extend(values.iter().map(output));
+        graph
+    }
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct NodeProto {
     #[prost(string, repeated, tag = "1")]
@@ -66,6 +110,24 @@ pub(crate) struct NodeProto {
     pub(crate) op_type: String,
     #[prost(message, repeated, tag = "5")]
     pub(crate) attribute: Vec<AttributeProto>,
+}
+
+impl NodeProto {
+    /// A node with one output, called as the value that it makes.
+    pub(crate) fn new(
+        op_type: &str,
+        inputs: &[&str],
+        output: &str,
+        attribute: Vec<AttributeProto>,
+    ) -> Self {
+        Self {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name: output.to_owned(),
+            op_type: op_type.to_owned(),
+            attribute,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -132,6 +194,51 @@ pub(crate) struct TensorProto {
     pub(crate) name: String,
     #[prost(bytes = "vec", tag = "9")]
     pub(crate) raw_data: Vec<u8>,
+    #[prost(message, repeated, tag = "13")]
+    pub(crate) external_data: Vec<StringStringEntryProto>,
+    #[prost(int32, tag = "14")]
+    pub(crate) data_location: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StringStringEntryProto {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, tag = "2")]
+    pub(crate) value: String,
+}
+
+impl TensorProto {
+    /// A tensor of any element type; `bytes` are its values, little-endian, in C order.
+    pub(crate) fn new(name: &str, data_type: i32, shape: &[usize], bytes: Vec<u8>) -> Self {
+        Self {
+            dims: shape.iter().map(|&axis| length(axis)).collect(),
+            data_type,
+            name: name.to_owned(),
+            raw_data: bytes,
+            ..Self::default()
+        }
+    }
+
+    /// A float32 tensor.
+    pub(crate) fn floats(name: &str, shape: &[usize], values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+        Self::new(name, data_type::FLOAT, shape, bytes.collect())
+    }
+
+    /// The values of a float32 tensor.
+    pub(crate) fn to_floats(&self) -> Vec<f32> {
+        let (values, _) = self.raw_data.as_chunks();
+        values
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect()
+    }
+}
+
+/// A length as the format writes it.
+pub(crate) fn length(axis: usize) -> i64 {
+    i64::try_from(axis).expect("no axis of a network is 2^63 long")
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -178,6 +285,20 @@ pub(crate) enum Dimension {
 }
 
 impl ValueInfoProto {
+    /// A tensor whose shape the engine infers.
+    pub(crate) fn unshaped(name: &str, elem_type: i32) -> Self {
+        let tensor_type = TensorTypeProto {
+            elem_type,
+            shape: None,
+        };
+        Self {
+            name: name.to_owned(),
+            r#type: Some(TypeProto {
+                tensor_type: Some(tensor_type),
+            }),
+        }
+    }
+
     pub(crate) fn tensor(name: &str, elem_type: i32, shape: &[Dimension]) -> Self {
         let dim = shape
             .iter()

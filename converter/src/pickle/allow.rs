@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::dtype::DType;
+use super::torch::STORAGES;
 
 /// What an allowed global makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,12 @@ pub enum Constructor {
     Encode,
     /// `copyreg._reconstructor`: how protocols 0 and 1 write a named tuple.
     Reconstructor,
+    /// A class of PyTorch's storages: it only stands in the persistent id of one.
+    TorchStorage(DType),
+    /// PyTorch's `_rebuild_tensor_v2`: a view of a storage.
+    TorchTensor,
+    /// PyTorch's `_rebuild_parameter`: a tensor.
+    TorchParameter,
     /// A named tuple of an experiment's or an optimizer's state.
     NamedTuple,
 }
@@ -66,6 +73,9 @@ impl fmt::Display for Constructor {
             Self::Bytes => "bytes",
             Self::Encode => "_codecs.encode",
             Self::Reconstructor => "copyreg's _reconstructor",
+            Self::TorchStorage(_) => "a torch storage",
+            Self::TorchTensor => "torch's _rebuild_tensor_v2",
+            Self::TorchParameter => "torch's _rebuild_parameter",
             Self::NamedTuple => "a named tuple",
         })
     }
@@ -154,6 +164,15 @@ const ALLOWED: &[(Names, Constructor)] = &[
         Names::In(&["copyreg", "copy_reg"], "_reconstructor"),
         Constructor::Reconstructor,
     ),
+    (
+        Names::In(&["torch._utils"], "_rebuild_tensor_v2"),
+        Constructor::TorchTensor,
+    ),
+    (
+        Names::In(&["torch._utils"], "_rebuild_parameter"),
+        Constructor::TorchParameter,
+    ),
+    (Names::In(&["torch"], "Size"), Constructor::Tuple),
     (Names::Below("byol."), Constructor::NamedTuple),
     (Names::Below("detcon."), Constructor::NamedTuple),
     (Names::Below("optax."), Constructor::NamedTuple),
@@ -172,6 +191,11 @@ impl Names {
 
 /// What the global makes, if it is allowed.
 pub(super) fn constructor(module: &str, name: &str) -> Option<Constructor> {
+    if module == "torch"
+        && let Some(&(_, dtype)) = STORAGES.iter().find(|row| row.0 == name)
+    {
+        return Some(Constructor::TorchStorage(dtype));
+    }
     ALLOWED
         .iter()
         .find(|(names, _)| names.matches(module, name))

@@ -8,6 +8,7 @@ use super::array::Array;
 use super::dtype::{ByteOrder, DType};
 use super::error::Kind;
 use super::shared::{Data, Text};
+use super::torch::Storage;
 use super::value::ClassName;
 
 /// The index of a value.
@@ -51,6 +52,8 @@ pub(super) enum Node<'a> {
     /// A 0-d array of one object.
     Boxed(NodeId),
     NamedTuple(Arc<ClassName<'a>>, Vec<NodeId>),
+    /// A storage of PyTorch's, which tensors are views of.
+    Storage(Storage<'a>),
     /// What a listing of globals puts in place of every object.
     Opaque,
 }
@@ -72,6 +75,7 @@ impl Node<'_> {
             Self::Dtype(_) => Kind::Dtype,
             Self::EmptyArray | Self::Array(_) | Self::Boxed(_) => Kind::Array,
             Self::NamedTuple(..) => Kind::NamedTuple,
+            Self::Storage(_) => Kind::Storage,
             Self::Opaque => Kind::Opaque,
         }
     }
@@ -101,6 +105,7 @@ impl Node<'_> {
             | Self::Dtype(_)
             | Self::EmptyArray
             | Self::Array(_)
+            | Self::Storage(_)
             | Self::Opaque => {}
         }
     }

@@ -60,8 +60,13 @@ impl<'a> Machine<'a, '_> {
             Constructor::Bytes => self.bytes_of(arguments)?,
             Constructor::Encode => self.encode(arguments)?,
             Constructor::Reconstructor => self.reconstruct(arguments)?,
+            Constructor::TorchTensor => self.tensor(arguments)?,
+            Constructor::TorchParameter => return Ok(self.parameter(arguments)),
             // Classes that are only ever arguments; the named tuple's is a `Node::Class`.
-            Constructor::NumpyArray | Constructor::ScalarType(_) | Constructor::NamedTuple => None,
+            Constructor::NumpyArray
+            | Constructor::ScalarType(_)
+            | Constructor::TorchStorage(_)
+            | Constructor::NamedTuple => None,
         };
         node.map(|node| self.push(node)).transpose()
     }
@@ -238,6 +243,9 @@ impl<'a> Machine<'a, '_> {
     /// Sets the state of an array or a data type.
     pub(super) fn set_state(&mut self, target: NodeId, state: NodeId) -> Step {
         if let Policy::List(_) = self.policy {
+            return Ok(());
+        }
+        if self.attributes_of_mapping(target, state) {
             return Ok(());
         }
         let (constructor, filled) = match self.arena.node(target) {

@@ -321,6 +321,8 @@ pub enum Kind {
     Array,
     /// A named tuple.
     NamedTuple,
+    /// A storage of PyTorch's.
+    Storage,
     /// Something that a listing of globals did not build.
     Opaque,
 }
@@ -342,6 +344,7 @@ impl fmt::Display for Kind {
             Self::Dtype => "a data type",
             Self::Array => "an array",
             Self::NamedTuple => "a named tuple",
+            Self::Storage => "a torch storage",
             Self::Opaque => "an object",
         })
     }

@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::op::{ObjectOp, Op};
 use super::reader::Reader;
 use super::shared::Text;
+use super::torch::Storages;
 use super::value::ClassName;
 
 /// A global that a pickle names.
@@ -45,6 +46,10 @@ pub(super) struct Machine<'a, 'l> {
     pub(super) decoded: (usize, usize),
     /// Values that calls have copied out of their arguments.
     copied: u64,
+    /// Bytes of tensors that were copied out of their storages.
+    pub(super) gathered: usize,
+    /// What persistent ids name: nothing outside an archive.
+    pub(super) storages: Option<&'l Storages<'a>>,
     pub(super) stack: Vec<NodeId>,
     /// Heights of the stack at each mark that is still open.
     pub(super) marks: Vec<usize>,
@@ -62,6 +67,8 @@ impl<'a, 'l> Machine<'a, 'l> {
             offset: 0,
             decoded: (0, 0),
             copied: 0,
+            gathered: 0,
+            storages: None,
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -127,10 +134,11 @@ impl<'a, 'l> Machine<'a, 'l> {
                 offset: self.offset,
             }),
             ObjectOp::PersistentIdOnStack => {
-                self.pop()?;
-                self.outside(PickleError::PersistentId {
-                    offset: self.offset,
-                })
+                let id = self.pop()?;
+                match self.policy {
+                    Policy::Build => self.storage(id),
+                    Policy::List(_) => self.push(Node::Opaque),
+                }
             }
             ObjectOp::NextBuffer => self.outside(PickleError::OutOfBandBuffer {
                 offset: self.offset,

@@ -24,6 +24,7 @@ mod reader;
 mod seal;
 mod shared;
 mod stack;
+mod torch;
 mod value;
 
 pub use allow::Constructor;
@@ -33,6 +34,7 @@ pub use error::{Kind, Limit, PickleError};
 pub use limits::Limits;
 pub use machine::GlobalUse;
 pub use shared::{Data, Text};
+pub use torch::Storages;
 pub use value::{ClassName, Value};
 
 pub(crate) use error::readable;
@@ -50,11 +52,28 @@ pub fn parse_from<'a>(
     start: usize,
     limits: &Limits,
 ) -> Result<Value<'a>, PickleError> {
-    let mut reader = Reader::new(bytes, start, limits);
+    run(
+        Machine::new(limits, Policy::Build),
+        Reader::new(bytes, start, limits),
+    )
+}
+
+/// Reads a pickle as [`parse_from`] does, whose persistent ids name `storages`: PyTorch's.
+pub fn parse_with<'a>(
+    bytes: &'a [u8],
+    start: usize,
+    limits: &Limits,
+    storages: &Storages<'a>,
+) -> Result<Value<'a>, PickleError> {
     let mut machine = Machine::new(limits, Policy::Build);
+    machine.storages = Some(storages);
+    run(machine, Reader::new(bytes, start, limits))
+}
+
+fn run<'a>(mut machine: Machine<'a, '_>, mut reader: Reader<'a>) -> Result<Value<'a>, PickleError> {
     let root = machine.run(&mut reader)?;
     match reader.remaining() {
-        0 => seal::seal(&machine.arena, root, limits),
+        0 => seal::seal(&machine.arena, root, machine.limits),
         count => Err(PickleError::Trailing {
             offset: reader.position(),
             count,

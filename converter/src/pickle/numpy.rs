@@ -209,7 +209,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// Lengths of axes. Nothing where they are not integers from 0 on.
-    fn shape(&self, id: NodeId) -> Result<Option<Vec<usize>>, PickleError> {
+    pub(super) fn shape(&self, id: NodeId) -> Result<Option<Vec<usize>>, PickleError> {
         let Some(axes) = self.tuple(id) else {
             return Ok(None);
         };

@@ -140,7 +140,7 @@ fn build<'a>(arena: &Arena<'a>, id: NodeId) -> Result<Value<'a>, PickleError> {
             class: std::sync::Arc::clone(class),
             fields: all(fields)?,
         },
-        other @ (Node::Constructor(_) | Node::Class(_) | Node::Opaque) => {
+        other @ (Node::Constructor(_) | Node::Class(_) | Node::Storage(_) | Node::Opaque) => {
             return Err(PickleError::WrongKind {
                 offset,
                 found: other.kind(),
@@ -196,6 +196,7 @@ fn hashable(arena: &Arena<'_>, key: NodeId, offset: usize) -> Result<(), PickleE
         | Node::EmptyArray
         | Node::Array(_)
         | Node::Boxed(_)
+        | Node::Storage(_)
         | Node::Opaque) => Err(PickleError::UnhashableKey {
             offset,
             found: other.kind(),

@@ -72,12 +72,14 @@ impl FileKind {
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Self::Npy | Self::Pickle => "give it to import as it is",
+            Self::Npy | Self::Pickle | Self::PyTorch | Self::Safetensors => {
+                "give it to import as it is"
+            }
             Self::Empty | Self::GitLfsPointer | Self::Html => "fetch the checkpoint again",
             Self::Gzip => "decompress it first",
             Self::Npz => "save the mapping of names to arrays with numpy.save",
-            Self::PyTorch | Self::Zip | Self::Safetensors | Self::Hdf5 | Self::Unknown => {
-                "a DetCon checkpoint is a .npy file or a pickle"
+            Self::Zip | Self::Hdf5 | Self::Unknown => {
+                "a checkpoint is a .npy file, a pickle, a PyTorch archive or safetensors"
             }
         }
     }

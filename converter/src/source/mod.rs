@@ -1,12 +1,23 @@
-//! What kind of file a checkpoint is, told from its bytes, never from its name; and the value in it. Kinds that
-//! hold no haiku checkpoint are refused with what they are.
+//! What kind of file a checkpoint is, told from its bytes, never from its name; and what is in it. Kinds that
+//! hold no checkpoint are refused with what they are.
 
 mod kind;
 
 pub use kind::FileKind;
 
+use crate::haiku::{HaikuError, HaikuTree, Network};
 use crate::npy::{self, NpyError};
 use crate::pickle::{self, Globals, Limits, PickleError, Value};
+use crate::torch::{StateDict, TorchError};
+
+/// A checkpoint, by the names that it uses.
+#[derive(Debug)]
+pub enum Content<'a> {
+    /// Haiku's modules.
+    Haiku(HaikuTree<'a>),
+    /// Torchvision's state dict.
+    Torch(StateDict<'a>),
+}
 
 /// Why no value could be read from a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +34,40 @@ pub enum SourceError {
     /// A pickle that is damaged, hostile, or not a checkpoint.
     #[error(transparent)]
     Pickle(#[from] PickleError),
+    /// A mapping that is no haiku checkpoint.
+    #[error(transparent)]
+    Haiku(#[from] HaikuError),
+    /// A file that is no state dict.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+}
+
+/// Reads the checkpoint in a file. `network` matters where the file has two.
+pub fn open<'a>(
+    bytes: &'a [u8],
+    network: Network,
+    limits: &Limits,
+) -> Result<Content<'a>, SourceError> {
+    match FileKind::of(bytes) {
+        FileKind::PyTorch => Ok(Content::Torch(StateDict::from_archive(bytes, limits)?)),
+        FileKind::Safetensors => Ok(Content::Torch(StateDict::from_safetensors(bytes)?)),
+        FileKind::Npy
+        | FileKind::Pickle
+        | FileKind::Empty
+        | FileKind::Npz
+        | FileKind::Zip
+        | FileKind::Gzip
+        | FileKind::Hdf5
+        | FileKind::GitLfsPointer
+        | FileKind::Html
+        | FileKind::Unknown => {
+            let tree = HaikuTree::read(&read(bytes, limits)?, network)?;
+            Ok(Content::Haiku(match tree.devices() {
+                Some(_) => tree.first_device()?,
+                None => tree,
+            }))
+        }
+    }
 }
 
 /// Reads the value in a checkpoint file: a `.npy` file of one object, or a plain pickle.
@@ -32,6 +77,9 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, SourceErr
 
 /// Lists every global that the pickle in a checkpoint file names. Works on hostile files.
 pub fn globals<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Globals<'a>, SourceError> {
+    if FileKind::of(bytes) == FileKind::PyTorch {
+        return Ok(StateDict::globals(bytes, limits).map_err(TorchError::from)?);
+    }
     Ok(pickle::globals(bytes, pickle_start(bytes)?, limits))
 }
 

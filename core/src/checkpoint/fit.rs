@@ -1,15 +1,19 @@
 //! Fitting a source's tensors to a spec: every parameter filled exactly once, every tensor used exactly once or
 //! set aside with a reason. Anything else is an error that names it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Checkpoint, Filled, Ledger, SetAside, Tensor, Tensors};
-use crate::arch::{Param, ParamKind, ResNetSpec};
+use crate::arch::{BatchNormField, Param, ParamKind, ResNetSpec};
 use crate::digest::sha256_f32;
 use crate::names::{Destination, Transform};
 
-/// Missing parameters that an error names.
-const NAMED: usize = 5;
+mod error;
+mod transform;
+
+pub use error::FitError;
+pub(super) use transform::check_shape;
+use transform::{apply, check_source_shape};
 
 /// An array of a source file, converted only if it is used.
 pub trait SourceArray {
@@ -30,74 +34,14 @@ pub struct SourceTensor<A> {
     pub array: A,
 }
 
-/// Why a source does not fill a spec.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FitError {
-    /// Parameters that no source tensor fills.
-    #[error("{count} parameters of the {spec} are missing: {}{}{}", names.join(", "), if *count > names.len() { ", …" } else { "" }, hint(names))]
-    Missing {
-        /// The network.
-        spec: ResNetSpec,
-        /// How many.
-        count: usize,
-        /// The first of them.
-        names: Vec<String>,
-    },
-    /// Two source tensors for the same parameter.
-    #[error("{first} and {second} are both {name}")]
-    Twice {
-        /// The parameter.
-        name: String,
-        /// The source tensor found first.
-        first: String,
-        /// The source tensor found after it.
-        second: String,
-    },
-    /// A tensor that the spec has no parameter for.
-    #[error("{key} is no parameter of a {spec}")]
-    Surplus {
-        /// The tensor.
-        key: String,
-        /// The network.
-        spec: ResNetSpec,
-    },
-    /// A tensor of another shape than the parameter's.
-    #[error("{key} has shape {found:?}; {name} needs {expected:?}")]
-    Shape {
-        /// The source tensor.
-        key: String,
-        /// The parameter.
-        name: String,
-        /// The source tensor's shape.
-        found: Vec<usize>,
-        /// The shape that fits.
-        expected: Vec<usize>,
-    },
-    /// A tensor that cannot become float32.
-    #[error("{key} cannot be a weight: {detail}")]
-    Values {
-        /// The source tensor.
-        key: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-}
-
-impl FitError {
-    pub(super) fn missing(spec: ResNetSpec, mut names: Vec<String>) -> Self {
-        let count = names.len();
-        names.truncate(NAMED);
-        Self::Missing { spec, count, names }
-    }
-}
-
-/// Says what a file without moving averages lacks, since all its other names look right.
-fn hint(names: &[String]) -> &'static str {
-    if names.iter().all(|name| name.contains(".running_")) {
-        " (these are the batch norms' moving averages: the file holds the parameters only, and its state is needed too)"
-    } else {
-        ""
-    }
+/// What becomes of a source that holds no moving averages at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MovingAverages {
+    /// It does not fit.
+    #[default]
+    Required,
+    /// They start afresh, at mean 0 and variance 1, and the ledger says so.
+    Fresh,
 }
 
 /// What a fit gives.
@@ -116,47 +60,36 @@ impl Checkpoint {
     pub fn fit<A: SourceArray>(
         spec: ResNetSpec,
         source: Vec<SourceTensor<A>>,
+        averages: MovingAverages,
     ) -> Result<Fitted, FitError> {
         let params = spec.params();
-        let by_name: BTreeMap<&str, &Param> = params
+        let sorted = sort(&params, source);
+        let there: HashSet<&str> = sorted
+            .backbone
             .iter()
-            .map(|param| (param.name.as_str(), param))
+            .map(|it| it.param.name.as_str())
             .collect();
-        let (mut backbone, mut heads, mut set_aside) =
-            (Taken::default(), Taken::default(), Vec::new());
-        for SourceTensor {
-            key,
-            destination,
-            array,
-        } in source
-        {
-            match destination {
-                Destination::Backbone { name, transform } => {
-                    let param = by_name
-                        .get(name.as_str())
-                        .ok_or_else(|| FitError::Surplus {
-                            key: key.clone(),
-                            spec,
-                        })?;
-                    check_source_shape(&key, param, transform, array.shape())?;
-                    backbone.take(name, key, transform, &array)?;
-                }
-                Destination::Head { name, transform } => {
-                    heads.take(name, key, transform, &array)?;
-                }
-                Destination::SetAside { reason } => set_aside.push(SetAside {
-                    source: key,
-                    reason,
-                }),
-            }
+        let missing: Vec<&Param> = params
+            .iter()
+            .filter(|param| !there.contains(param.name.as_str()))
+            .collect();
+        check_complete(spec, &params, &missing, &sorted.surplus, averages)?;
+        let (mut backbone, mut heads) = (Taken::default(), Taken::default());
+        for param in missing {
+            backbone.start_afresh(param);
         }
-        let missing: Vec<_> = params
-            .iter()
-            .filter(|param| !backbone.tensors.contains_key(&param.name))
-            .map(|p| p.name.clone())
-            .collect();
-        if !missing.is_empty() {
-            return Err(FitError::missing(spec, missing));
+        for Filling {
+            param,
+            transform,
+            key,
+            array,
+        } in sorted.backbone
+        {
+            check_source_shape(&key, param, transform, array.shape())?;
+            backbone.take(param.name.clone(), key, transform, &array)?;
+        }
+        for (name, transform, key, array) in sorted.heads {
+            heads.take(name, key, transform, &array)?;
         }
         let filled = params
             .iter()
@@ -166,7 +99,7 @@ impl Checkpoint {
             spec,
             backbone: filled,
             heads: heads.filled.into_values().collect(),
-            set_aside,
+            set_aside: sorted.set_aside,
         };
         Ok(Fitted {
             checkpoint: Self {
@@ -179,6 +112,100 @@ impl Checkpoint {
     }
 }
 
+/// A source tensor and the parameter that it fills.
+struct Filling<'p, A> {
+    param: &'p Param,
+    transform: Transform,
+    key: String,
+    array: A,
+}
+
+/// Source tensors by what becomes of them.
+struct Sorted<'p, A> {
+    backbone: Vec<Filling<'p, A>>,
+    heads: Vec<(String, Transform, String, A)>,
+    set_aside: Vec<SetAside>,
+    surplus: Vec<String>,
+}
+
+fn sort<A>(params: &[Param], source: Vec<SourceTensor<A>>) -> Sorted<'_, A> {
+    let by_name: BTreeMap<&str, &Param> = params
+        .iter()
+        .map(|param| (param.name.as_str(), param))
+        .collect();
+    let mut sorted = Sorted {
+        backbone: Vec::new(),
+        heads: Vec::new(),
+        set_aside: Vec::new(),
+        surplus: Vec::new(),
+    };
+    for SourceTensor {
+        key,
+        destination,
+        array,
+    } in source
+    {
+        match destination {
+            Destination::Backbone { name, transform } => match by_name.get(name.as_str()) {
+                Some(&param) => sorted.backbone.push(Filling {
+                    param,
+                    transform,
+                    key,
+                    array,
+                }),
+                None => sorted.surplus.push(key),
+            },
+            Destination::Head { name, transform } => {
+                sorted.heads.push((name, transform, key, array));
+            }
+            Destination::SetAside { reason } => sorted.set_aside.push(SetAside {
+                source: key,
+                reason,
+            }),
+            Destination::Nowhere => sorted.surplus.push(key),
+        }
+    }
+    sorted
+}
+
+fn check_complete(
+    spec: ResNetSpec,
+    params: &[Param],
+    missing: &[&Param],
+    surplus: &[String],
+    averages: MovingAverages,
+) -> Result<(), FitError> {
+    if missing.is_empty() && surplus.is_empty() {
+        return Ok(());
+    }
+    let count = params
+        .iter()
+        .filter(|param| fresh_value(param).is_some())
+        .count();
+    let only_averages = surplus.is_empty()
+        && missing.len() == count
+        && missing.iter().all(|param| fresh_value(param).is_some());
+    match (only_averages, averages) {
+        (true, MovingAverages::Fresh) => Ok(()),
+        (true, MovingAverages::Required) => Err(FitError::MovingAverages { spec, count }),
+        (false, _) => Err(FitError::Mismatch {
+            spec,
+            missing: missing.iter().map(|param| param.name.clone()).collect(),
+            surplus: surplus.to_vec(),
+        }),
+    }
+}
+
+/// What a moving average is before the first batch; nothing for other parameters.
+const fn fresh_value(param: &Param) -> Option<f32> {
+    match param.kind {
+        ParamKind::BatchNorm(BatchNormField::Mean) => Some(0.0),
+        ParamKind::BatchNorm(BatchNormField::Variance) => Some(1.0),
+        ParamKind::BatchNorm(BatchNormField::Scale | BatchNormField::Offset)
+        | ParamKind::Conv(_) => None,
+    }
+}
+
 /// Tensors taken so far, with the account of each.
 #[derive(Default)]
 struct Taken {
@@ -187,6 +214,22 @@ struct Taken {
 }
 
 impl Taken {
+    /// Fills a moving average that the source does not have.
+    fn start_afresh(&mut self, param: &Param) {
+        let Some(value) = fresh_value(param) else {
+            return;
+        };
+        let tensor = Tensor::new(param.shape.clone(), vec![value; param.shape[0]]);
+        let filled = Filled {
+            parameter: param.name.clone(),
+            source: format!("none: a fresh moving average of {value}"),
+            transform: Transform::Fresh,
+            sha256: sha256_f32(tensor.values()),
+        };
+        self.filled.insert(param.name.clone(), filled);
+        self.tensors.insert(param.name.clone(), tensor);
+    }
+
     fn take<A: SourceArray>(
         &mut self,
         name: String,
@@ -228,85 +271,6 @@ impl Taken {
     }
 }
 
-pub(super) fn check_shape(key: &str, param: &Param, found: &[usize]) -> Result<(), FitError> {
-    expect_shape(key, param, found, param.shape.clone())
-}
-
-/// The shape a source tensor must have for `transform` to make the parameter of it.
-fn check_source_shape(
-    key: &str,
-    param: &Param,
-    transform: Transform,
-    found: &[usize],
-) -> Result<(), FitError> {
-    match (transform, param.kind) {
-        (Transform::HwioToOihw, ParamKind::Conv(_)) => {
-            expect_shape(key, param, found, param.haiku_shape())
-        }
-        (Transform::DropLeadingOnes, ParamKind::BatchNorm(_)) => {
-            let leading = found
-                .iter()
-                .take_while(|&&axis| axis == 1)
-                .count()
-                .min(found.len().saturating_sub(1));
-            if found[leading..] == param.shape {
-                Ok(())
-            } else {
-                expect_shape(key, param, found, param.haiku_shape())
-            }
-        }
-        _ => check_shape(key, param, found),
-    }
-}
-
-fn expect_shape(
-    key: &str,
-    param: &Param,
-    found: &[usize],
-    expected: Vec<usize>,
-) -> Result<(), FitError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(FitError::Shape {
-        key: key.to_owned(),
-        name: param.name.clone(),
-        found: found.to_vec(),
-        expected,
-    })
-}
-
-/// None where the transform does not apply to the shape.
-fn apply(transform: Transform, shape: &[usize], values: Vec<f32>) -> Option<Tensor> {
-    match (transform, shape) {
-        (Transform::Identity, _) => Some(Tensor::new(shape.to_vec(), values)),
-        (Transform::DropLeadingOnes, [ones @ .., last]) if ones.iter().all(|&axis| axis == 1) => {
-            Some(Tensor::new(vec![*last], values))
-        }
-        (Transform::Transpose, &[inputs, outputs]) => Some(Tensor::new(
-            vec![outputs, inputs],
-            transpose(&values, inputs, outputs),
-        )),
-        (Transform::HwioToOihw, &[height, width, inputs, outputs]) => {
-            // [H·W, I, O] → [O, I, H·W] is a transpose of the whole, then one of each output's matrix.
-            let area = height * width;
-            let by_output = transpose(&values, area * inputs, outputs);
-            let kernels = by_output
-                .chunks(area * inputs)
-                .flat_map(|kernel| transpose(kernel, area, inputs))
-                .collect();
-            Some(Tensor::new(vec![outputs, inputs, height, width], kernels))
-        }
-        _ => None,
-    }
-}
-
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns)
-        .flat_map(|column| (0..rows).map(move |row| values[row * columns + column]))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,7 +304,7 @@ mod tests {
     #[test]
     fn a_whole_source_fills_every_parameter_once() {
         let (spec, source) = tiny();
-        let fitted = Checkpoint::fit(spec, source).unwrap();
+        let fitted = Checkpoint::fit(spec, source, MovingAverages::Required).unwrap();
         assert_eq!(fitted.ledger.backbone.len(), spec.params().len());
         assert_eq!(
             Checkpoint::new(spec, fitted.checkpoint.tensors().clone()).unwrap(),
@@ -352,22 +316,86 @@ mod tests {
     fn a_missing_parameter_is_named() {
         let (spec, mut source) = tiny();
         source.remove(0);
-        let error = Checkpoint::fit(spec, source).unwrap_err();
+        let error = Checkpoint::fit(spec, source, MovingAverages::Required).unwrap_err();
         assert_eq!(
             error,
-            FitError::Missing {
+            FitError::Mismatch {
                 spec,
-                count: 1,
-                names: vec!["conv1.weight".to_owned()]
+                missing: vec!["conv1.weight".to_owned()],
+                surplus: Vec::new(),
             }
         );
+    }
+
+    #[test]
+    fn every_missing_and_every_surplus_tensor_is_named() {
+        let (spec, mut source) = tiny();
+        source.truncate(source.len() - 20);
+        for key in ["extra/a", "extra/b"] {
+            source.push(SourceTensor {
+                key: key.to_owned(),
+                destination: Destination::Nowhere,
+                array: Filler(vec![1], 1.0),
+            });
+        }
+        match Checkpoint::fit(spec, source, MovingAverages::Fresh) {
+            Err(FitError::Mismatch {
+                missing, surplus, ..
+            }) => {
+                assert_eq!((missing.len(), surplus.len()), (20, 2));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn moving_averages_start_afresh_only_where_all_are_missing_and_only_when_asked() {
+        let without = |keep: usize| {
+            let (spec, mut source) = tiny();
+            let mut kept = 0;
+            source.retain(|tensor| {
+                let average = tensor.key.ends_with("/average");
+                kept += usize::from(average);
+                !average || kept <= keep
+            });
+            (spec, source)
+        };
+        let (spec, source) = without(0);
+        let error = Checkpoint::fit(spec, source, MovingAverages::Required).unwrap_err();
+        assert!(matches!(error, FitError::MovingAverages { .. }), "{error}");
+        assert!(
+            error.to_string().contains("--fresh-moving-averages"),
+            "{error}"
+        );
+        let (spec, source) = without(1);
+        let error = Checkpoint::fit(spec, source, MovingAverages::Fresh).unwrap_err();
+        assert!(matches!(error, FitError::Mismatch { .. }), "{error}");
+        let (spec, source) = without(0);
+        let fitted = Checkpoint::fit(spec, source, MovingAverages::Fresh).unwrap();
+        let fresh = fitted
+            .ledger
+            .backbone
+            .iter()
+            .filter(|row| row.transform == Transform::Fresh);
+        assert_eq!(
+            fresh.count(),
+            spec.params()
+                .iter()
+                .filter(|p| p.name.contains("running_"))
+                .count()
+        );
+        assert_eq!(
+            fitted.checkpoint.get("bn1.running_mean").values(),
+            [0.0; 64]
+        );
+        assert_eq!(fitted.checkpoint.get("bn1.running_var").values(), [1.0; 64]);
     }
 
     #[test]
     fn a_parameter_given_twice_is_named() {
         let (spec, mut source) = tiny();
         source.extend(tiny().1.into_iter().take(1));
-        let error = Checkpoint::fit(spec, source).unwrap_err();
+        let error = Checkpoint::fit(spec, source, MovingAverages::Required).unwrap_err();
         assert!(
             matches!(error, FitError::Twice { ref name, .. } if name == "conv1.weight"),
             "{error}"
@@ -378,7 +406,7 @@ mod tests {
     fn another_shape_is_named_with_the_one_that_fits() {
         let (spec, mut source) = tiny();
         source[0].array.0 = vec![7, 7, 3, 63];
-        let error = Checkpoint::fit(spec, source).unwrap_err();
+        let error = Checkpoint::fit(spec, source, MovingAverages::Required).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -392,21 +420,8 @@ mod tests {
         let (spec, mut source) = tiny();
         source[3].array.1 = f32::NAN;
         assert!(matches!(
-            Checkpoint::fit(spec, source),
+            Checkpoint::fit(spec, source, MovingAverages::Required),
             Err(FitError::Values { .. })
         ));
-    }
-
-    #[test]
-    fn kernels_are_brought_to_torchvisions_order() {
-        let shape = [2, 3, 4, 5];
-        let values: Vec<f32> = (0..120_u8).map(f32::from).collect();
-        let tensor = apply(Transform::HwioToOihw, &shape, values.clone()).unwrap();
-        assert_eq!(tensor.shape(), [5, 4, 2, 3]);
-        for (h, w, i, o) in [(0, 0, 0, 0), (1, 2, 3, 4), (1, 0, 2, 3), (0, 2, 1, 1)] {
-            let hwio = values[((h * 3 + w) * 4 + i) * 5 + o];
-            let oihw = tensor.values()[((o * 4 + i) * 2 + h) * 3 + w];
-            assert!((hwio - oihw).abs() < f32::EPSILON);
-        }
     }
 }

@@ -11,7 +11,7 @@ use crate::names::Transform;
 pub struct Filled {
     /// The parameter, as torchvision spells it.
     pub parameter: String,
-    /// Key of the source tensor.
+    /// Key of the source tensor; for a fresh moving average, that there is none.
     pub source: String,
     /// What was done to it.
     pub transform: Transform,

@@ -149,15 +149,35 @@ impl ModelDirectory {
     /// Path of the graph of a precision, if the model has it.
     #[must_use]
     pub fn graph(&self, precision: Precision) -> Option<PathBuf> {
-        let name = match precision {
-            Precision::Fp32 => file::ONNX,
-            Precision::Fp16 => "model.fp16.onnx",
-            Precision::Int8 => "model.int8.onnx",
-        };
         self.manifest
             .precisions
             .contains(&precision)
-            .then(|| self.path.join(name))
+            .then(|| self.path.join(precision.graph_file()))
+    }
+
+    /// Reads the self-check as a precision has to pass it: what was measured of it decides the tolerance.
+    pub fn self_check_of(&self, precision: Precision) -> Result<SelfCheck, ModelError> {
+        let mut check = self.self_check()?;
+        if let Some(quality) = self.manifest.quality.get(&precision) {
+            check.tolerance = quality.self_check_tolerance;
+        }
+        Ok(check)
+    }
+
+    /// Path of the graph that gives every stage, if the model has one.
+    #[must_use]
+    pub fn stages_graph(&self) -> Option<PathBuf> {
+        let listed = self.manifest.files.contains_key(file::STAGES_ONNX);
+        listed.then(|| self.path.join(file::STAGES_ONNX))
+    }
+
+    /// Path of the heads, if the source had any.
+    #[must_use]
+    pub fn heads(&self) -> Option<PathBuf> {
+        self.manifest
+            .files
+            .contains_key(file::HEADS)
+            .then(|| self.path.join(file::HEADS))
     }
 
     /// Reads the self-check.
@@ -235,8 +255,10 @@ fn check_manifest(path: &Path, manifest: &Manifest) -> Result<(), ModelError> {
         file::ONNX,
         manifest.self_check.file.as_str(),
     ];
+    let graphs = manifest.precisions.iter().map(|it| it.graph_file());
     match needed
         .into_iter()
+        .chain(graphs)
         .find(|name| !manifest.files.contains_key(*name))
     {
         Some(name) => Err(ModelError::NotListed {

@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::file;
 use crate::arch::ResNetSpec;
 use crate::preprocess::Preprocess;
 
@@ -81,6 +82,58 @@ pub enum Precision {
     Int8,
 }
 
+impl Precision {
+    /// The file that holds the graph of this precision.
+    #[must_use]
+    pub const fn graph_file(self) -> &'static str {
+        match self {
+            Self::Fp32 => file::ONNX,
+            Self::Fp16 => file::ONNX_FP16,
+            Self::Int8 => file::ONNX_INT8,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+/// How near the embeddings of a lower precision come to float32's, measured on photographs that had no part in
+/// making its graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// How the graph was made: the estimator of ranges for int8, `cast` for fp16.
+    pub method: String,
+    /// Photographs that the graph was calibrated on.
+    pub calibrated_on: usize,
+    /// Photographs that the figures below were measured on.
+    pub measured_on: usize,
+    /// Cosine between the embeddings less the mean float32 embedding of the photographs: what tells photographs
+    /// apart is compared, not what all of them share.
+    pub centred_cosine: MeanAndWorst,
+    /// Length of the difference as a share of the float32 embedding's length.
+    pub relative_l2_error: MeanAndWorst,
+    /// The self-check's tolerance for this precision: twice what its graph was off when it was made.
+    pub self_check_tolerance: f32,
+}
+
+/// A figure over photographs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeanAndWorst {
+    /// Over all of them.
+    pub mean: f64,
+    /// Of the one that fares worst.
+    pub worst: f64,
+}
+
 /// Length and digest of a file in the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +182,9 @@ pub struct Manifest {
     pub preprocess: Preprocess,
     /// Precisions that have a graph in this directory.
     pub precisions: Vec<Precision>,
+    /// What was measured of the precisions below float32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quality: BTreeMap<Precision, Quality>,
     /// Every other file of the directory, by name.
     pub files: BTreeMap<String, FileEntry>,
     /// Where the weights came from.

@@ -5,7 +5,10 @@ mod manifest;
 mod self_check;
 
 pub use directory::{ModelDirectory, ModelError, list};
-pub use manifest::{FileEntry, Manifest, ModelName, NameError, Precision, SelfCheckEntry, Source};
+pub use manifest::{
+    FileEntry, Manifest, MeanAndWorst, ModelName, NameError, Precision, Quality, SelfCheckEntry,
+    Source,
+};
 pub use self_check::{Disagreement, SelfCheck};
 
 /// The names of a model directory's files.
@@ -18,6 +21,12 @@ pub mod file {
     pub const HEADS: &str = "heads.safetensors";
     /// The graph that is served, float32.
     pub const ONNX: &str = "model.onnx";
+    /// The graph of every stage; its weights are those in [`ONNX`].
+    pub const STAGES_ONNX: &str = "model.stages.onnx";
+    /// The graph in 16-bit floats.
+    pub const ONNX_FP16: &str = "model.fp16.onnx";
+    /// The graph in 8-bit integers.
+    pub const ONNX_INT8: &str = "model.int8.onnx";
     /// Which source tensor became which parameter.
     pub const LEDGER: &str = "ledger.json";
     /// Input and expected embedding of the self-check.

@@ -33,15 +33,20 @@ struct Taps {
     weights: [f32; 4],
 }
 
-/// Resizes the window of the image to the square RGB `output`.
-pub(super) fn resize(image: &RgbImage, window: Window, output: &mut [u8], scratch: &mut Scratch) {
-    let size = (output.len() / 3).isqrt();
-    fill_taps(&mut scratch.rows, window.height, size);
-    fill_taps(&mut scratch.columns, window.width, size);
+/// Resizes the window of the image to `output`: RGB, rows of `width` pixels.
+pub(super) fn resize(
+    image: &RgbImage,
+    window: Window,
+    output: &mut [u8],
+    width: usize,
+    scratch: &mut Scratch,
+) {
+    fill_taps(&mut scratch.rows, window.height, output.len() / (3 * width));
+    fill_taps(&mut scratch.columns, window.width, width);
     let columns = window.width as usize * 3;
     scratch.blended.clear();
     scratch.blended.resize(columns + 1, 0.0);
-    for (taps, output_row) in scratch.rows.iter().zip(output.chunks_exact_mut(size * 3)) {
+    for (taps, output_row) in scratch.rows.iter().zip(output.chunks_exact_mut(width * 3)) {
         let rows = taps.at.map(|row| window_row(image, window, row));
         blend_rows(rows, taps.weights, &mut scratch.blended[..columns]);
         blend_columns(&scratch.blended, &scratch.columns, output_row);

@@ -6,10 +6,13 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
+use detcon_core::checkpoint::Tensor;
+
+use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
 use crate::encode::{self, EmbeddingList};
-use crate::input::{self, EmbeddingsRequest, Form, Norm};
+use crate::input::{self, EmbeddingsRequest, Form};
 use crate::problem::{Problem, ProblemBody};
 
 /// Embeds images.
@@ -63,12 +66,6 @@ pub(crate) async fn embed(State(app): State<Arc<App>>, request: Request) -> Resp
     }
 }
 
-/// Bytes as they are.
-#[derive(utoipa::ToSchema)]
-#[schema(value_type = String, format = Binary)]
-#[expect(dead_code, reason = "describes bytes")]
-pub(crate) struct Binary(Vec<u8>);
-
 /// Parts of a multipart body.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -84,8 +81,8 @@ pub(crate) struct ImageParts {
 }
 
 async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Problem> {
-    let representation = Representation::negotiate(request.headers())?;
-    let asked = input::read(form, request, &app.limits).await?;
+    let representation = Representation::negotiate(request.headers(), &encode::EMBEDDINGS)?;
+    let asked = input::embeddings(form, request, &app.limits).await?;
     let model = app.registry.find(asked.model.as_deref())?;
     let size = model.manifest().embedding_size;
     if let Some(dimensions) = asked.dimensions.filter(|&dimensions| dimensions != size) {
@@ -96,13 +93,13 @@ async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Pro
             detail,
         });
     }
-    let mut embeddings = app.pipeline.embed(&model, asked.images).await?;
+    let embeddings = app.pipeline.embed(&model, asked.images).await?;
     drop(asked.memory); // the body is gone
-    match asked.norm {
-        Norm::Pooled => {}
-        Norm::Unit => embeddings
-            .iter_mut()
-            .for_each(|embedding| normalize(embedding)),
+    let mut embeddings: Vec<_> = embeddings.into_iter().map(Tensor::into_values).collect();
+    if asked.normalize {
+        for embedding in &mut embeddings {
+            normalize(embedding);
+        }
     }
     encode::embeddings(
         model.manifest().name.as_str(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, header};
 use axum::routing::get;
+use detcon_core::checkpoint::Tensor;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -13,7 +14,7 @@ use super::*;
 use crate::engine::EngineError;
 use crate::registry::State as ModelState;
 use crate::testing::{
-    Behaviour, SIZE, answer, answers, application, ask, image, post, ready, serving,
+    Behaviour, answer, answers, application, ask, embeddings, image, post, ready, serving,
 };
 
 const EMBEDDINGS: &str = "/v1/embeddings";
@@ -25,7 +26,7 @@ fn gated() -> (Behaviour, mpsc::UnboundedReceiver<usize>, Sender<()>) {
     let behaviour: Behaviour = Box::new(move |batch| {
         let _ = seen.send(batch.shape[0]); // the test may have seen enough
         let _ = gate.recv(); // the test may be over
-        Ok(vec![0.5; batch.shape[0] * SIZE])
+        Ok(embeddings(batch))
     });
     (behaviour, batches, go)
 }
@@ -89,8 +90,8 @@ async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() 
                 images: 1,
             }),
             2 => panic!("the engine panics, as asked"),
-            3 => Ok(Vec::new()),
-            _ => Ok(vec![0.5; batch.shape[0] * SIZE]),
+            3 => Ok(Tensor::new(vec![0, 8], Vec::new())),
+            _ => Ok(embeddings(batch)),
         }
     });
     let router = serving([("tiny", ready(engine, 4))]);
@@ -228,10 +229,12 @@ mod hostile {
         let method = prop_oneof![4 => Just("POST"), 1 => Just("GET"), 1 => Just("PATCH")];
         let path = prop_oneof![
             6 => "/v1/embeddings(\\?(model|normalize|x|%FF)=[a-z%=&]{0,8})?",
+            3 => "/v1/(features|regions|segmentations)(\\?(model|stage|view|size|method|boxes|output|x)=[a-z0-9%=&]{0,8})?",
             1 => "/v1/models/[a-z%./]{0,8}",
             1 => "/[a-z0-9/%.]{0,20}",
         ];
-        let parts = (method, path, content_type(), "[ -~]{0,30}", body());
+        let accept = prop_oneof![3 => Just("*/*".to_owned()), 1 => "[ -~]{0,30}"];
+        let parts = (method, path, content_type(), accept, body());
         parts.prop_filter_map("no URI", |(method, path, content_type, accept, body)| {
             let request = Request::builder().method(method).uri(path);
             let request = request.header(header::CONTENT_TYPE, content_type);

@@ -1,84 +1,108 @@
 //! The fields beside the images, in a query or in parts of a multipart body.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
 use axum::extract::Query;
 use axum::http::Uri;
-use bytes::Bytes;
 
-use super::{Embeddings, Encoding, Norm};
 use crate::problem::Problem;
 
-/// The names of the fields, as errors list them.
-const EMBEDDING_FIELDS: [&str; 2] = ["model", "normalize"];
+/// What a request may hold besides its first image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Names of the fields, in a query or in parts.
+    pub(crate) fields: &'static [&'static str],
+    /// Most images; `None` for as many as the server's limit allows.
+    pub(crate) images: Option<usize>,
+    /// Whether a part `mask` may come with the image.
+    pub(crate) mask: Mask,
+}
 
-/// Fields as they come in.
-#[derive(Debug, Default)]
-pub(super) struct Fields {
-    pub(super) model: Option<String>,
-    pub(super) norm: Option<Norm>,
+/// Whether a part `mask` may come with the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mask {
+    /// It may.
+    Allowed,
+    /// It is an unknown field.
+    Unknown,
+}
+
+impl Shape {
+    /// The names of everything that a request may hold, as errors list them.
+    pub(super) fn known(&self) -> String {
+        let parts = match self.mask {
+            Mask::Allowed => &["image", "mask"][..],
+            Mask::Unknown => &["image"],
+        };
+        [parts, self.fields].concat().join(", ")
+    }
+}
+
+/// Fields as they came in, each at most once and all of them known.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields {
+    shape: Shape,
+    values: BTreeMap<String, String>,
 }
 
 impl Fields {
     /// Reads the query.
-    pub(super) fn from_query(uri: &Uri) -> Result<Self, Problem> {
+    pub(super) fn from_query(shape: Shape, uri: &Uri) -> Result<Self, Problem> {
         let pairs: Query<Vec<(String, String)>> =
-            Query::try_from_uri(uri).map_err(|error| Problem::InvalidField {
-                field: "query".to_owned(),
-                detail: error.body_text(),
-            })?;
-        let mut fields = Self::default();
+            Query::try_from_uri(uri).map_err(|error| invalid("query", error.body_text()))?;
+        let mut fields = Self {
+            shape,
+            values: BTreeMap::new(),
+        };
         for (name, value) in pairs.0 {
-            fields.set(&name, &value)?;
+            fields.set(&name, value)?;
         }
         Ok(fields)
     }
 
-    /// Takes a field; one that is there already or does not exist is an error.
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        match name {
-            "model" => once(name, &mut self.model, value.to_owned()),
-            "normalize" => once(name, &mut self.norm, norm(value)?),
-            _ => Err(unknown(name, &EMBEDDING_FIELDS)),
+    /// Takes a field in; one that is there already or does not exist is an error.
+    pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        if !self.shape.fields.contains(&name) {
+            return Err(unknown(name, self.shape.known()));
+        }
+        match self.values.insert(name.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(invalid(name, "it is given twice: give it once")),
         }
     }
 
-    pub(super) fn with_images(self, images: Vec<Bytes>) -> Embeddings {
-        Embeddings {
-            model: self.model,
-            images,
-            norm: self.norm.unwrap_or_default(),
-            encoding: Encoding::default(),
-            dimensions: None,
-            memory: None,
-        }
+    /// Takes a field out, as a value of its type. What it cannot be is an error that says what it can.
+    pub(crate) fn take<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, Problem> {
+        debug_assert!(self.shape.fields.contains(&name), "{name} is in no table");
+        let parsed = self.values.remove(name).map(|value| value.parse());
+        parsed
+            .transpose()
+            .map_err(|error: T::Err| invalid(name, error.to_string()))
     }
 }
 
-/// Fills a field that is still empty.
-pub(super) fn once<T>(name: &str, field: &mut Option<T>, value: T) -> Result<(), Problem> {
-    match field.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(invalid(name, "it is given twice: give it once")),
+impl Fields {
+    /// A field that was given and not taken out.
+    pub(crate) fn left_over(&self) -> Option<&str> {
+        self.values.keys().next().map(String::as_str)
     }
 }
 
-pub(super) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
+pub(crate) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
     Problem::InvalidField {
         field: field.to_owned(),
         detail: detail.into(),
     }
 }
 
-pub(super) fn unknown(field: &str, known: &[&str]) -> Problem {
+pub(super) fn unknown(field: &str, known: String) -> Problem {
     Problem::UnknownField {
         field: field.chars().take(100).collect(),
-        known: known.join(", "),
-    }
-}
-
-fn norm(value: &str) -> Result<Norm, Problem> {
-    match value {
-        "true" => Ok(Norm::Unit),
-        "false" => Ok(Norm::Pooled),
-        _ => Err(invalid("normalize", "it is neither true nor false")),
+        known,
     }
 }

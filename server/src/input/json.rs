@@ -10,8 +10,8 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, invalid, once, unknown};
-use super::{Embeddings, Encoding, Norm};
+use super::fields::{invalid, unknown};
+use super::{Embeddings, Encoding};
 use crate::problem::Problem;
 
 /// What the fields are called, as errors list them.
@@ -66,36 +66,46 @@ pub(crate) enum EncodingFormat {
     Base64,
 }
 
-/// Reads the body; `fields` are those of the query.
-pub(super) fn read(body: &[u8], mut fields: Fields, limit: usize) -> Result<Embeddings, Problem> {
+/// Reads the body; `query` holds the model and the wish for unit length that the query named.
+pub(super) fn read(
+    body: &[u8],
+    query: (Option<String>, Option<bool>),
+    limit: usize,
+) -> Result<Embeddings, Problem> {
     let object: Object<'_> =
         serde_json::from_slice(body).map_err(|error| Problem::MalformedJson {
             detail: error.to_string(),
         })?;
     object.check()?;
-    if let Some(model) = object.text("model")? {
-        once("model", &mut fields.model, model)?;
-    }
-    if let Some(normalize) = object.value("normalize", "it is neither true nor false")? {
-        let norm = if normalize { Norm::Unit } else { Norm::Pooled };
-        once("normalize", &mut fields.norm, norm)?;
-    }
     object.text("user")?;
-    let encoding = match object.text("encoding_format")?.as_deref() {
-        None | Some("float") => Encoding::Float,
-        Some("base64") => Encoding::Base64,
+    let normalize = object.value("normalize", "it is neither true nor false")?;
+    Ok(Embeddings {
+        model: once("model", query.0, object.text("model")?)?,
+        normalize: once("normalize", query.1, normalize)?.unwrap_or(false),
+        encoding: encoding(&object)?,
+        dimensions: object.value("dimensions", "it is not a whole number")?,
+        images: images(object.get("input"), limit)?,
+        memory: None,
+    })
+}
+
+/// A field from the query or from the body, but not from both.
+fn once<T>(name: &str, query: Option<T>, body: Option<T>) -> Result<Option<T>, Problem> {
+    match (query, body) {
+        (Some(_), Some(_)) => Err(invalid(name, "it is given twice: give it once")),
+        (query, body) => Ok(query.or(body)),
+    }
+}
+
+fn encoding(object: &Object<'_>) -> Result<Encoding, Problem> {
+    match object.text("encoding_format")?.as_deref() {
+        None | Some("float") => Ok(Encoding::Float),
+        Some("base64") => Ok(Encoding::Base64),
         Some(_) => {
             let detail = "it is neither \"float\" nor \"base64\"";
-            return Err(invalid("encoding_format", detail));
+            Err(invalid("encoding_format", detail))
         }
-    };
-    let dimensions = object.value("dimensions", "it is not a whole number")?;
-    let images = images(object.get("input"), limit)?;
-    Ok(Embeddings {
-        encoding,
-        dimensions,
-        ..fields.with_images(images)
-    })
+    }
 }
 
 /// An object's fields as they were sent, each value yet to be read: a field's text costs nothing until it is known
@@ -133,7 +143,7 @@ impl<'a> Object<'a> {
     fn check(&self) -> Result<(), Problem> {
         for (index, (name, _)) in self.0.iter().enumerate() {
             if !KNOWN.contains(&name.as_str()) {
-                return Err(unknown(name, &KNOWN));
+                return Err(unknown(name, KNOWN.join(", ")));
             }
             if self.0[..index].iter().any(|(other, _)| other == name) {
                 return Err(invalid(name, "it is given twice: give it once"));
@@ -256,7 +266,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<Embeddings, Problem> {
-        read(body.as_bytes(), Fields::default(), 2)
+        read(body.as_bytes(), (None, None), 2)
     }
 
     #[test]
@@ -267,8 +277,8 @@ mod tests {
             "encoding_format": "base64", "normalize": true, "dimensions": 8, "user": "u"}"#;
         let two = parse(body).unwrap();
         assert_eq!(
-            (two.images.len(), two.encoding, two.norm),
-            (2, Encoding::Base64, Norm::Unit)
+            (two.images.len(), two.encoding, two.normalize),
+            (2, Encoding::Base64, true)
         );
         assert_eq!((two.model.as_deref(), two.dimensions), (Some("m"), Some(8)));
     }

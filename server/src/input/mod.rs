@@ -1,10 +1,11 @@
-//! What a request for embeddings asks for, whichever of the three forms it has.
+//! What a request holds, whichever form it has: images, perhaps a mask, and fields.
 
 mod body;
 mod fields;
 mod json;
 mod multipart;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
@@ -14,17 +15,7 @@ pub(crate) use json::EmbeddingsRequest;
 
 use crate::problem::Problem;
 use body::Held;
-use fields::Fields;
-
-/// How long a request's embeddings are made before they are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Norm {
-    /// As the network computes them.
-    #[default]
-    Pooled,
-    /// Divided by their Euclidean length.
-    Unit,
-}
+pub(crate) use fields::{Fields, Mask, Shape, invalid};
 
 /// How numbers are written in a JSON answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +34,8 @@ pub(crate) struct Embeddings {
     pub(crate) model: Option<String>,
     /// Encoded images, at least one.
     pub(crate) images: Vec<Bytes>,
-    /// Their length.
-    pub(crate) norm: Norm,
+    /// Whether vectors are divided by their length.
+    pub(crate) normalize: bool,
     /// How a JSON answer writes them.
     pub(crate) encoding: Encoding,
     /// Length of the vectors that the client expects.
@@ -90,40 +81,118 @@ impl Form {
     }
 }
 
-/// Reads a request of `form` whose body has at most `limits.bytes`.
-pub(crate) async fn read(
+/// Images with what came beside them.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    /// Encoded images, at least one.
+    pub(crate) images: Vec<Bytes>,
+    /// An encoded label map.
+    pub(crate) mask: Option<Bytes>,
+    /// The fields.
+    pub(crate) fields: Fields,
+    /// What the body holds of the memory for bodies, for as long as this lives.
+    memory: Share,
+}
+
+impl Upload {
+    /// The one image of a request whose shape has one.
+    pub(crate) fn image(&self) -> Result<Bytes, Problem> {
+        self.images.first().cloned().ok_or(Problem::NoImage {
+            what: "part called image",
+        })
+    }
+}
+
+/// Fields of a request for embeddings that is not JSON.
+const EMBEDDINGS: Shape = Shape {
+    fields: &["model", "normalize"],
+    images: None,
+    mask: Mask::Unknown,
+};
+
+/// Reads a request for embeddings.
+pub(crate) async fn embeddings(
     form: Form,
     request: Request,
     limits: &Limits,
 ) -> Result<Embeddings, Problem> {
-    let mut fields = Fields::from_query(request.uri())?;
-    let (parts, body) = request.into_parts();
-    plain(&parts.headers)?;
-    let Held { bytes, share } = body::read(&parts.headers, body, limits).await?;
-    if bytes.is_empty() {
-        return Err(Problem::EmptyBody);
-    }
-    let embeddings = match form {
-        Form::Raw => fields.with_images(vec![bytes]),
-        Form::Multipart => {
-            let images = multipart::read(parts, bytes, &mut fields, limits.images).await?;
-            fields.with_images(images)
+    match form {
+        Form::Raw | Form::Multipart => {
+            let mut upload = upload(form, request, EMBEDDINGS, limits).await?;
+            Ok(Embeddings {
+                model: upload.fields.take("model")?,
+                normalize: upload.fields.take("normalize")?.unwrap_or(false),
+                images: upload.images,
+                encoding: Encoding::default(),
+                dimensions: None,
+                memory: upload.memory,
+            })
         }
-        Form::Json => json(bytes, fields, limits.images).await?,
-    };
-    Ok(Embeddings {
-        memory: share,
-        ..embeddings
-    })
+        Form::Json => {
+            let mut fields = Fields::from_query(EMBEDDINGS, request.uri())?;
+            let query = (fields.take("model")?, fields.take("normalize")?);
+            let (parts, body) = request.into_parts();
+            json(
+                whole(&parts.headers, body, limits).await?,
+                query,
+                limits.images,
+            )
+            .await
+        }
+    }
+}
+
+/// Reads a request that holds images as a raw body or as parts.
+pub(crate) async fn upload(
+    form: Form,
+    request: Request,
+    shape: Shape,
+    limits: &Limits,
+) -> Result<Upload, Problem> {
+    let fields = Fields::from_query(shape, request.uri())?;
+    let (parts, body) = request.into_parts();
+    let held = whole(&parts.headers, body, limits).await?;
+    match form {
+        Form::Raw => Ok(Upload {
+            images: vec![held.bytes],
+            mask: None,
+            fields,
+            memory: held.share,
+        }),
+        Form::Multipart => multipart::read(parts, held, fields, shape, limits.images).await,
+        Form::Json => Err(Problem::UnsupportedMediaType {
+            content_type: "application/json".to_owned(),
+        }),
+    }
 }
 
 /// Megabytes of base64 take tens of milliseconds: too long for a thread that others' requests wait for.
-async fn json(body: Bytes, fields: Fields, limit: usize) -> Result<Embeddings, Problem> {
-    let read = tokio::task::spawn_blocking(move || json::read(&body, fields, limit));
+async fn json(
+    held: Held,
+    query: (Option<String>, Option<bool>),
+    limit: usize,
+) -> Result<Embeddings, Problem> {
+    let read = tokio::task::spawn_blocking(move || {
+        let embeddings = json::read(&held.bytes, query, limit)?;
+        Ok(Embeddings {
+            memory: held.share,
+            ..embeddings
+        })
+    });
     read.await.map_err(|error| {
         tracing::error!(%error, "reading JSON panicked");
         Problem::Internal
     })?
+}
+
+async fn whole(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Held, Problem> {
+    plain(headers)?;
+    let held = body::read(headers, body, limits).await?;
+    if held.bytes.is_empty() {
+        Err(Problem::EmptyBody)
+    } else {
+        Ok(held)
+    }
 }
 
 /// Refuses what is compressed: its length says nothing about what comes out.

@@ -10,6 +10,7 @@ use super::*;
 /// One problem of every kind.
 fn every() -> Vec<Problem> {
     let text = || "x".to_owned();
+    let sentence = || "It does not fit.".to_owned();
     let image = |source| Problem::Image { index: 0, source };
     let retry_after = Duration::ZERO;
     vec![
@@ -26,7 +27,16 @@ fn every() -> Vec<Problem> {
             content_type: text(),
         },
         Problem::UnsupportedEncoding { encoding: text() },
-        Problem::NotAcceptable { accept: text() },
+        Problem::NotAcceptable {
+            accept: text(),
+            offers: text(),
+        },
+        Problem::Mask { detail: sentence() },
+        Problem::Segmentation { detail: sentence() },
+        Problem::ModelLacks {
+            name: text(),
+            what: "x",
+        },
         Problem::UnknownModel { name: text() },
         Problem::ModelNotNamed,
         Problem::NothingServed,

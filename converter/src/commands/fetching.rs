@@ -1,0 +1,59 @@
+//! How a command fetches what is at an address.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use detcon_converter::fetch::FetchOptions;
+
+/// The folder below a user's cache.
+const FOLDER: &str = "detcon";
+
+/// Where fetched checkpoints are kept, and what they must be.
+#[derive(Args)]
+pub(crate) struct FetchArguments {
+    /// Where fetched checkpoints are kept [default: detcon in the user's cache directory].
+    #[arg(long, env = "DETCON_CACHE", value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Fetch nothing: use what is in the cache.
+    #[arg(long)]
+    offline: bool,
+    /// What the checkpoint's SHA-256 must be.
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    sha256: Option<String>,
+    /// The user's cache directory, as the XDG base directory specification says.
+    #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
+    xdg_cache_home: Option<PathBuf>,
+    /// Where it is if that is not set: `.cache` in here.
+    #[arg(long, env = "HOME", hide = true)]
+    home: Option<PathBuf>,
+}
+
+impl FetchArguments {
+    pub(crate) fn options(&self) -> FetchOptions {
+        let absolute = |path: &&PathBuf| path.is_absolute();
+        let user = match self.xdg_cache_home.as_ref().filter(absolute) {
+            Some(cache) => Some(cache.clone()),
+            None => self
+                .home
+                .as_ref()
+                .filter(absolute)
+                .map(|home| home.join(".cache")),
+        };
+        FetchOptions {
+            cache: self
+                .cache
+                .clone()
+                .or_else(|| user.map(|cache| cache.join(FOLDER))),
+            offline: self.offline,
+            sha256: self.sha256.clone(),
+        }
+    }
+}
+
+fn digest(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a SHA-256 is 64 hexadecimal digits".to_owned())
+    }
+}

@@ -1,0 +1,262 @@
+//! Fetching a checkpoint over HTTP into a cache: whole, checked, and resumed where a transfer broke off.
+//!
+//! A redirect may lead to another place on the same server, or from https to https on a public address; anything
+//! else (another scheme, this machine, a private network) is refused.
+
+mod cache;
+mod client;
+mod listing;
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use detcon_core::digest::sha256_file;
+use indicatif::{ProgressBar, ProgressStyle};
+use ureq::http::Uri;
+
+use cache::{Cache, Entry, Partial};
+use client::{Answer, Client};
+pub use listing::{Listed, list};
+
+/// Largest checkpoint that is fetched.
+const MAX_BYTES: u64 = 8 << 30;
+/// Read at a time.
+const CHUNK: usize = 1 << 18;
+/// How often a transfer that breaks off is taken up again, as long as each attempt brings something.
+const ATTEMPTS: usize = 4;
+
+/// How to fetch.
+#[derive(Clone, Debug, Default)]
+pub struct FetchOptions {
+    /// Where fetched files are kept; none means for the time of the import only.
+    pub cache: Option<PathBuf>,
+    /// Use the cache alone.
+    pub offline: bool,
+    /// What the file's SHA-256 must be, in lower-case hexadecimal digits.
+    pub sha256: Option<String>,
+}
+
+/// Why a checkpoint could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No answer.
+    #[error("{uri} could not be reached: {source}; what was fetched before is used with --offline")]
+    Unreachable {
+        /// The address.
+        uri: String,
+        /// What the client said.
+        source: Box<ureq::Error>,
+    },
+    /// An answer that says no.
+    #[error("{uri} answers {status}")]
+    Status {
+        /// The address.
+        uri: String,
+        /// The status code.
+        status: u16,
+    },
+    /// A redirect that is not followed.
+    #[error("{uri} redirects to {target}, which is not followed: {reason}")]
+    Redirect {
+        /// The address.
+        uri: String,
+        /// Where it redirects.
+        target: String,
+        /// Why that is refused.
+        reason: &'static str,
+    },
+    /// The answer broke off.
+    #[error(
+        "{uri} broke off after {read} bytes: {source}; run the command again to go on from there"
+    )]
+    Interrupted {
+        /// The address.
+        uri: String,
+        /// Bytes that are there.
+        read: u64,
+        /// What the client said.
+        source: io::Error,
+    },
+    /// The answer is not what it says it is.
+    #[error("{uri} gives an answer that cannot be used: {detail}")]
+    Answer {
+        /// The address.
+        uri: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The answer is larger than any checkpoint.
+    #[error("{uri} is larger than {MAX_BYTES} bytes: that is no checkpoint")]
+    TooLarge {
+        /// The address.
+        uri: String,
+    },
+    /// Nothing was fetched before.
+    #[error("{uri} is not in the cache: run once without --offline")]
+    NotCached {
+        /// The address.
+        uri: String,
+    },
+    /// The file is another one.
+    #[error("{name} has the SHA-256 {found}, not {expected}: it is another file, or it is damaged")]
+    Digest {
+        /// The file or address.
+        name: String,
+        /// Its digest.
+        found: String,
+        /// The one asked for.
+        expected: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+}
+
+impl FetchError {
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            path: path.clone(),
+            source,
+        }
+    }
+}
+
+/// Fetches `uri` and gives the file that holds it: in the cache, or in `scratch` where there is none.
+pub fn fetch(uri: &Uri, options: &FetchOptions, scratch: &Path) -> Result<PathBuf, FetchError> {
+    let cache = Cache::open(options.cache.as_deref().unwrap_or(scratch), uri)?;
+    let cached = cache.entry();
+    if options.offline {
+        let entry = cached.ok_or_else(|| FetchError::NotCached {
+            uri: uri.to_string(),
+        })?;
+        return checked(uri, &cache, &entry, options);
+    }
+    // A file that is known by its digest need not be asked about.
+    if let Some(entry) = &cached
+        && options.sha256.as_ref() == Some(&entry.sha256)
+    {
+        return checked(uri, &cache, entry, options);
+    }
+    let entry = match transfer(uri, &cache, cached.as_ref())? {
+        Some(entry) => entry,
+        None => cached.ok_or_else(|| FetchError::NotCached {
+            uri: uri.to_string(),
+        })?,
+    };
+    checked(uri, &cache, &entry, options)
+}
+
+fn checked(
+    uri: &Uri,
+    cache: &Cache,
+    entry: &Entry,
+    options: &FetchOptions,
+) -> Result<PathBuf, FetchError> {
+    match &options.sha256 {
+        Some(expected) if *expected != entry.sha256 => {
+            cache.forget()?;
+            Err(FetchError::Digest {
+                name: uri.to_string(),
+                found: entry.sha256.clone(),
+                expected: expected.clone(),
+            })
+        }
+        _ => Ok(cache.data()),
+    }
+}
+
+/// Nothing where the server says that the cached file is still right.
+fn transfer(uri: &Uri, cache: &Cache, cached: Option<&Entry>) -> Result<Option<Entry>, FetchError> {
+    let client = Client::new(uri);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let partial = cache.partial();
+        let before = partial.as_ref().map_or(0, |partial| partial.bytes);
+        let etag = cached.and_then(|entry| entry.etag.as_deref());
+        let answer = client.get(partial.as_ref(), etag)?;
+        match receive(uri, cache, partial, answer) {
+            Err(FetchError::Interrupted { read, .. }) if read > before && attempt < ATTEMPTS => {}
+            done => return done,
+        }
+    }
+}
+
+fn receive(
+    uri: &Uri,
+    cache: &Cache,
+    partial: Option<Partial>,
+    answer: Answer,
+) -> Result<Option<Entry>, FetchError> {
+    let (mut body, start) = match answer {
+        Answer::NotModified => return Ok(None),
+        Answer::Whole(body) => (body, 0),
+        Answer::Rest(body) => (body, partial.map_or(0, |partial| partial.bytes)),
+    };
+    let too_large = || FetchError::TooLarge {
+        uri: uri.to_string(),
+    };
+    let length = body.length.map(|length| length.saturating_add(start));
+    if length.is_some_and(|length| length > MAX_BYTES) {
+        return Err(too_large());
+    }
+    let mut output = cache.receive(start, body.etag.as_deref())?;
+    let io = FetchError::io(&cache.partial_data());
+    let bar = progress_bar(length);
+    let mut chunk = vec![0; CHUNK];
+    let mut read = start;
+    let interrupted = |read, source| FetchError::Interrupted {
+        uri: uri.to_string(),
+        read,
+        source,
+    };
+    loop {
+        let count = body
+            .reader
+            .read(&mut chunk)
+            .map_err(|source| interrupted(read, source))?;
+        if count == 0 {
+            break;
+        }
+        output.write_all(&chunk[..count]).map_err(&io)?;
+        read += count as u64;
+        bar.set_position(read);
+        if read > MAX_BYTES {
+            return Err(too_large());
+        }
+    }
+    if length.is_some_and(|length| length != read) {
+        return Err(interrupted(read, io::ErrorKind::UnexpectedEof.into()));
+    }
+    bar.finish_and_clear();
+    output.sync_all().map_err(&io)?;
+    let (sha256, bytes) = sha256_file(&cache.partial_data()).map_err(&io)?;
+    let entry = Entry {
+        uri: uri.to_string(),
+        etag: body.etag,
+        bytes,
+        sha256,
+    };
+    cache.keep(&entry)?;
+    Ok(Some(entry))
+}
+
+fn progress_bar(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (
+            ProgressBar::new(length),
+            "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {bytes}, {bytes_per_sec}",
+        ),
+    };
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
+}

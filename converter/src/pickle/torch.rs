@@ -1,0 +1,210 @@
+//! PyTorch's tensors: storages that live beside the pickle in its archive, and views of them. A view reads only
+//! inside its storage, and one that is not in C order is copied out; how much is, is bounded by the archive.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::allow::Constructor;
+use super::arena::{Node, NodeId};
+use super::array::Array;
+use super::dtype::{AxisOrder, ByteOrder, DType, Encoding};
+use super::error::{Limit, PickleError};
+use super::machine::{Machine, Step};
+use super::shared::Data;
+
+/// The storages of an archive, by key.
+#[derive(Clone, Debug)]
+pub struct Storages<'a> {
+    by_key: HashMap<&'a str, &'a [u8]>,
+    byte_order: ByteOrder,
+    total: usize,
+}
+
+impl<'a> Storages<'a> {
+    /// Storages by key, whose elements have `byte_order`.
+    #[must_use]
+    pub fn new(
+        storages: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        byte_order: ByteOrder,
+    ) -> Self {
+        let by_key: HashMap<_, _> = storages.into_iter().collect();
+        let total = by_key.values().map(|bytes: &&[u8]| bytes.len()).sum();
+        Self {
+            by_key,
+            byte_order,
+            total,
+        }
+    }
+}
+
+/// A storage and the type of its elements.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Storage<'a> {
+    bytes: &'a [u8],
+    encoding: Encoding,
+}
+
+impl<'a> Machine<'a, '_> {
+    /// `('storage', type, key, device, length)`.
+    pub(super) fn storage(&mut self, id: NodeId) -> Step {
+        let outside = PickleError::PersistentId {
+            offset: self.offset,
+        };
+        let node = self.storages.and_then(|storages| {
+            let &[kind, class, key, _, length] = self.tuple(id)? else {
+                return None;
+            };
+            let &Node::Constructor(Constructor::TorchStorage(dtype)) = self.arena.node(class)
+            else {
+                return None;
+            };
+            let bytes = *storages.by_key.get(self.text(key)?)?;
+            let length = usize::try_from(self.int(length)?).ok()?;
+            let encoding = Encoding {
+                dtype,
+                byte_order: storages.byte_order,
+                axis_order: AxisOrder::C,
+            };
+            let whole = length.checked_mul(dtype.size()) == Some(bytes.len());
+            (self.text(kind) == Some("storage") && whole).then_some(Storage { bytes, encoding })
+        });
+        self.push(Node::Storage(node.ok_or(outside)?))
+    }
+
+    /// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)`, with metadata in later versions.
+    pub(super) fn tensor(&mut self, arguments: &[NodeId]) -> Result<Option<Node<'a>>, PickleError> {
+        let &[storage, start, shape, strides, _, hooks, ref metadata @ ..] = arguments else {
+            return Ok(None);
+        };
+        let plain = metadata.len() <= 1
+            && matches!(self.arena.node(hooks), Node::Dict(hooks) if hooks.is_empty());
+        let (&Node::Storage(storage), true) = (self.arena.node(storage), plain) else {
+            return Ok(None);
+        };
+        let (Some(shape), Some(strides)) = (self.shape(shape)?, self.shape(strides)?) else {
+            return Ok(None);
+        };
+        let Some(start) = self
+            .int(start)
+            .and_then(|start| usize::try_from(start).ok())
+        else {
+            return Ok(None);
+        };
+        let Some(view) = View::new(start, &shape, &strides) else {
+            return Ok(None);
+        };
+        if !view.inside(storage.bytes.len() / storage.encoding.dtype.size()) {
+            return Ok(None);
+        }
+        let data = self.view(storage, &view)?;
+        Ok(Array::new(shape, storage.encoding, data)
+            .ok()
+            .map(|array| Node::Array(Box::new(array))))
+    }
+
+    fn view(&mut self, storage: Storage<'a>, view: &View<'_>) -> Result<Data<'a>, PickleError> {
+        let size = storage.encoding.dtype.size();
+        if view.contiguous() {
+            let bytes = storage.bytes.get(view.start * size..);
+            let bytes = bytes.and_then(|rest| rest.get(..view.elements * size));
+            return Ok(Data::File(bytes.unwrap_or_default()));
+        }
+        let most = self.storages.map_or(0, |storages| storages.total);
+        self.gathered = self
+            .gathered
+            .saturating_add(view.elements.saturating_mul(size));
+        if self.gathered > most {
+            return Err(self.over(Limit::TotalArrayBytes, most as u64));
+        }
+        let mut data = Vec::with_capacity(view.elements * size);
+        for element in 0..view.elements {
+            let at = view.place(element) * size;
+            data.extend_from_slice(storage.bytes.get(at..at + size).unwrap_or_default());
+        }
+        Ok(Data::Decoded(Arc::from(data)))
+    }
+
+    /// `_rebuild_parameter(tensor, requires_grad, hooks)` is the tensor.
+    pub(super) fn parameter(&mut self, arguments: &[NodeId]) -> Option<()> {
+        let &[tensor, _, _] = arguments else {
+            return None;
+        };
+        matches!(self.arena.node(tensor), Node::Array(_)).then(|| self.push_again(tensor))
+    }
+
+    /// PyTorch hangs `_metadata` on the mapping of a state dict: versions of modules, which no weight depends on.
+    pub(super) fn attributes_of_mapping(&self, target: NodeId, state: NodeId) -> bool {
+        self.storages.is_some()
+            && matches!(self.arena.node(target), Node::Dict(_))
+            && matches!(self.arena.node(state), Node::Dict(_))
+    }
+}
+
+/// Elements of a storage: the one at `start` first, `strides` apart along each axis.
+struct View<'s> {
+    start: usize,
+    shape: &'s [usize],
+    strides: &'s [usize],
+    elements: usize,
+}
+
+impl<'s> View<'s> {
+    fn new(start: usize, shape: &'s [usize], strides: &'s [usize]) -> Option<Self> {
+        let elements = shape
+            .iter()
+            .try_fold(1_usize, |n, &axis| n.checked_mul(axis))?;
+        (shape.len() == strides.len()).then_some(Self {
+            start,
+            shape,
+            strides,
+            elements,
+        })
+    }
+
+    /// Whether every element is one of `length`.
+    fn inside(&self, length: usize) -> bool {
+        if self.elements == 0 {
+            return self.start <= length;
+        }
+        let mut axes = self.shape.iter().zip(self.strides);
+        axes.try_fold(self.start, |last, (&axis, &stride)| {
+            last.checked_add((axis - 1).checked_mul(stride)?)
+        })
+        .is_some_and(|last| last < length)
+    }
+
+    fn contiguous(&self) -> bool {
+        let mut expected = 1;
+        let axes = self.shape.iter().zip(self.strides).rev();
+        self.elements == 0
+            || axes.fold(true, |so_far, (&axis, &stride)| {
+                let fits = axis == 1 || stride == expected;
+                expected *= axis;
+                so_far && fits
+            })
+    }
+
+    /// Where the element with this number in C order is.
+    fn place(&self, mut element: usize) -> usize {
+        let axes = self.shape.iter().zip(self.strides).rev();
+        axes.fold(self.start, |place, (&axis, &stride)| {
+            let index = element % axis;
+            element /= axis;
+            place + index * stride
+        })
+    }
+}
+
+/// The names of storages' classes in `torch`, and the type of their elements.
+pub(super) const STORAGES: [(&str, DType); 10] = [
+    ("FloatStorage", DType::F32),
+    ("HalfStorage", DType::F16),
+    ("BFloat16Storage", DType::BF16),
+    ("DoubleStorage", DType::F64),
+    ("LongStorage", DType::I64),
+    ("IntStorage", DType::I32),
+    ("ShortStorage", DType::I16),
+    ("CharStorage", DType::I8),
+    ("ByteStorage", DType::U8),
+    ("BoolStorage", DType::Bool),
+];

@@ -1,0 +1,151 @@
+//! COCO's instance annotations: polygons, and run lengths of both kinds, as they stand in its JSON. It refuses run
+//! lengths of another size than the image, and more annotations than a label map has ids for.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mask, PolygonBudget, RegionError};
+use crate::segment::SegmentMap;
+
+/// Run lengths with their size: `{"size": [height, width], "counts": …}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CocoRle {
+    /// Height and width.
+    pub size: [u32; 2],
+    /// The runs.
+    pub counts: Counts,
+}
+
+/// Run lengths, column by column, zeros first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Counts {
+    /// pycocotools' text.
+    Compressed(String),
+    /// A list of numbers.
+    Plain(Vec<u32>),
+}
+
+impl TryFrom<&CocoRle> for Mask {
+    type Error = RegionError;
+
+    fn try_from(rle: &CocoRle) -> Result<Self, Self::Error> {
+        let [height, width] = rle.size;
+        match &rle.counts {
+            Counts::Compressed(text) => Self::from_compressed(height, width, text.as_bytes()),
+            Counts::Plain(counts) => Self::from_counts(height, width, counts),
+        }
+    }
+}
+
+impl From<&Mask> for CocoRle {
+    /// Compressed.
+    fn from(mask: &Mask) -> Self {
+        Self {
+            size: [mask.height(), mask.width()],
+            counts: Counts::Compressed(mask.to_compressed()),
+        }
+    }
+}
+
+/// The region of an annotation.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Segmentation {
+    /// Polygons `x, y, x, y, …`, whose union it is.
+    Polygons(Vec<Vec<f64>>),
+    /// Run lengths.
+    Rle(CocoRle),
+}
+
+/// One instance. Its further fields (category, area, …) say nothing about where it is and are passed over.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Annotation {
+    /// Its region.
+    pub segmentation: Segmentation,
+    /// Whether it is a group of instances.
+    #[serde(default, rename = "iscrowd")]
+    pub kind: Kind,
+}
+
+/// What an annotation marks: COCO's `iscrowd`, 0 or 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u8")]
+pub enum Kind {
+    /// One object.
+    #[default]
+    Instance,
+    /// Many objects that were not told apart.
+    Crowd,
+}
+
+impl TryFrom<u8> for Kind {
+    type Error = String;
+
+    fn try_from(iscrowd: u8) -> Result<Self, Self::Error> {
+        match iscrowd {
+            0 => Ok(Self::Instance),
+            1 => Ok(Self::Crowd),
+            other => Err(format!("`iscrowd` is {other}, and it must be 0 or 1")),
+        }
+    }
+}
+
+/// What becomes of crowds in a label map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crowds {
+    /// Each is a segment.
+    Keep,
+    /// Their pixels are background, unless another annotation has them.
+    Background,
+}
+
+impl Annotation {
+    /// Its pixels in an image of this size.
+    pub fn mask(
+        &self,
+        height: u32,
+        width: u32,
+        budget: &mut PolygonBudget,
+    ) -> Result<Mask, RegionError> {
+        match &self.segmentation {
+            Segmentation::Polygons(polygons) => {
+                let polygons = polygons.iter();
+                let masks =
+                    polygons.map(|polygon| Mask::from_polygon(height, width, polygon, budget));
+                Mask::union(height, width, masks.collect::<Result<_, _>>()?)
+            }
+            Segmentation::Rle(rle) => {
+                let mask = Mask::try_from(rle)?;
+                mask.check_size(height, width)?;
+                Ok(mask)
+            }
+        }
+    }
+}
+
+/// Draws annotations into one label map: 0 is background, the first annotation 1, and so on. Where they overlap, the
+/// later lies on top.
+pub fn segment_map(
+    annotations: &[Annotation],
+    height: u32,
+    width: u32,
+    crowds: Crowds,
+) -> Result<SegmentMap, RegionError> {
+    let (regions, limit) = (annotations.len(), SegmentMap::MAX_SEGMENTS - 1);
+    if regions > limit {
+        return Err(RegionError::TooManyRegions { regions, limit });
+    }
+    let mut budget = PolygonBudget::default();
+    let mut ids = vec![0; super::mask::checked_size(height, width)? as usize];
+    for (id, annotation) in (1..=u16::MAX).zip(annotations) {
+        match (annotation.kind, crowds) {
+            (Kind::Crowd, Crowds::Background) => {}
+            (Kind::Instance, _) | (Kind::Crowd, Crowds::Keep) => {
+                let mask = annotation.mask(height, width, &mut budget)?;
+                mask.for_each_pixel(|index| ids[index] = id);
+            }
+        }
+    }
+    Ok(SegmentMap::new(height, width, ids)?)
+}

@@ -1,0 +1,376 @@
+//! `POST /v1/regions`.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use detcon_core::arch::Stage;
+use detcon_core::checkpoint::Tensor;
+use detcon_core::image::RgbImage;
+use detcon_core::regions::coco::CocoRle;
+use detcon_core::regions::{BoundingBox, Mask as RegionMask, RegionCells, RegionError, RegionSet};
+use detcon_core::segment::SegmentMap;
+use safetensors::tensor::Dtype;
+use serde::{Deserialize, Serialize};
+
+use super::Binary;
+use crate::accept::Representation;
+use crate::app::App;
+use crate::encode;
+use crate::input::{self, Fields, Form, Mask, Shape, Upload, invalid};
+use crate::problem::{Problem, ProblemBody};
+use crate::registry::Model;
+use crate::segmentation::{Method, feature_map};
+use crate::view::View;
+
+const SHAPE: Shape = Shape {
+    fields: &[
+        "model", "space", "view", "size", "boxes", "rle", "method", "scale", "sigma", "min_size",
+        "rows", "columns", "k", "seed", "stage",
+    ],
+    images: Some(1),
+    mask: Mask::Allowed,
+};
+
+/// What regions can be sent as, in the server's order of preference.
+const OFFERS: [Representation; 3] = [
+    Representation::Json,
+    Representation::Npy,
+    Representation::Safetensors,
+];
+
+/// Which vectors are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Space {
+    /// The mean of c5 over a region's cells.
+    #[default]
+    Backbone,
+    /// The projector's output for that mean.
+    Projection,
+}
+
+impl FromStr for Space {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "backbone" => Ok(Self::Backbone),
+            "projection" => Ok(Self::Projection),
+            _ => Err("it is neither backbone nor projection"),
+        }
+    }
+}
+
+/// Where the regions come from.
+enum Origin {
+    /// A label PNG.
+    Labels(bytes::Bytes),
+    /// Masks of the image's size, from boxes or run lengths.
+    Boxes(Vec<[f64; 4]>),
+    /// COCO run lengths.
+    Rle(Vec<CocoRle>),
+    /// A method.
+    Method(Box<Method>),
+}
+
+/// The regions of an image.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RegionList<'a> {
+    /// The model that made the vectors.
+    model: &'a str,
+    /// Height and width of the image, in pixels.
+    size: [u32; 2],
+    /// The regions that win cells, by id.
+    regions: Vec<RegionItem>,
+    /// Ids of the regions that win no cell of the feature grid.
+    dropped: Vec<u16>,
+}
+
+/// One region.
+#[derive(Serialize, utoipa::ToSchema)]
+struct RegionItem {
+    /// Its label, or its place among the given boxes or masks.
+    id: u16,
+    /// Its pixels in the image.
+    area: u64,
+    /// Its cells on the feature grid.
+    cells: usize,
+    /// `[x, y, width, height]` in pixels of the image.
+    #[serde(rename = "box")]
+    #[schema(value_type = [u32; 4])]
+    bounds: BoundingBox,
+    /// Its vector.
+    embedding: Vec<f32>,
+}
+
+/// A multipart body with one image and perhaps a label PNG; the query's fields may be parts too.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what is read part by part")]
+pub(crate) struct ImageAndMask {
+    /// The image.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// A label PNG of the image's size, 8 or 16 bit: every label, 0 too, is a region.
+    #[schema(value_type = Option<String>, format = Binary)]
+    mask: Option<Vec<u8>>,
+}
+
+/// Gives one vector for each region of an image.
+///
+/// Regions are given (part `mask`: a label PNG of the image's size; `boxes`: `[[x,y,w,h],…]`; `rle`: COCO run
+/// lengths, one or a list) or made by a `method` as in `/v1/segmentations`. Each wins the cells of the feature grid
+/// in which it has the most pixels, and its vector is the mean of c5 over them. EXIF orientation is applied to the
+/// image, so masks are of the image as it is shown.
+#[utoipa::path(
+    post,
+    path = "/v1/regions",
+    tag = "features",
+    params(
+        ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
+        ("space" = Option<String>, Query, description = "backbone (default) or projection, the space in which DetCon compares regions."),
+        ("view" = Option<String>, Query, description = "center (default), upstream's evaluation crop, or full."),
+        ("size" = Option<u32>, Query, description = "Side of the crop, or shorter side of the whole image, in pixels; by default the model's."),
+        ("boxes" = Option<String>, Query, description = "JSON: [[x, y, width, height], …] in pixels."),
+        ("rle" = Option<String>, Query, description = "JSON: COCO run lengths, one or a list."),
+        ("method" = Option<String>, Query, description = "felzenszwalb (default), grid or kmeans, with their parameters as in /v1/segmentations."),
+    ),
+    request_body(content(
+        (Binary = "image/*"),
+        (Binary = "application/octet-stream"),
+        (ImageAndMask = "multipart/form-data"),
+    )),
+    responses(
+        (status = 200, description = "The regions: JSON; an array file of the vectors; or safetensors with `embeddings`, `ids`, `areas`, `cells` and `boxes`.", content(
+            (RegionList = "application/json"),
+            (Binary = "application/x-npy"),
+            (Binary = "application/safetensors"),
+        )),
+        (status = "4XX", description = "A request that cannot be answered.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "5XX", description = "A server that cannot answer now.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn regions(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = Form::of(request.headers())?;
+    let representation = Representation::negotiate(request.headers(), &OFFERS)?;
+    let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
+    let named: Option<String> = upload.fields.take("model")?;
+    let model = app.registry.find(named.as_deref())?;
+    let space = upload.fields.take("space")?.unwrap_or_default();
+    let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
+    let origin = origin(&mut upload, &model, view)?;
+    let image = app.pipeline.decode(upload.image()?).await?;
+    let set = Arc::new(region_set(&app, origin, Arc::clone(&image)).await?);
+    let size = [image.height(), image.width()];
+    let (cells, input) = {
+        let set = Arc::clone(&set);
+        let seen = move || Ok((set.on_grid(&view.cells(&image)?)?, view.input(&image)));
+        app.pipeline
+            .compute(seen)
+            .await?
+            .map_err(|error| unusable(&error))?
+    };
+    let features = app.pipeline.features(&model, input, Stage::C5).await?;
+    let pool = {
+        let (model, cells) = (Arc::clone(&model), cells.clone());
+        move || vectors(&model, space, &cells, &features)
+    };
+    let vectors = app.pipeline.compute(pool).await??;
+    let list = list(model.manifest().name.as_str(), size, &set, &cells, vectors);
+    Ok(encode::answer(
+        representation,
+        encode_list(&list, representation)?,
+    ))
+}
+
+/// Given regions, or a method; never both.
+fn origin(upload: &mut Upload, model: &Arc<Model>, view: View) -> Result<Origin, Problem> {
+    let boxes: Option<Json<Vec<[f64; 4]>>> = upload.fields.take("boxes")?;
+    let rle: Option<Json<OneOrMany>> = upload.fields.take("rle")?;
+    let given = [upload.mask.is_some(), boxes.is_some(), rle.is_some()];
+    if given.iter().filter(|given| **given).count() > 1 {
+        return Err(invalid(
+            "mask",
+            "give a mask, boxes or rle, but not several of them",
+        ));
+    }
+    let origin = match (upload.mask.take(), boxes, rle) {
+        (Some(mask), ..) => Origin::Labels(mask),
+        (_, Some(boxes), _) => Origin::Boxes(boxes.0),
+        (.., Some(rle)) => Origin::Rle(rle.0.into()),
+        (None, None, None) => {
+            let model = |_: &mut Fields| Ok((Arc::clone(model), view));
+            return Ok(Origin::Method(Box::new(Method::take(
+                &mut upload.fields,
+                model,
+            )?)));
+        }
+    };
+    match upload.fields.left_over() {
+        Some(field) => Err(invalid(field, "it does not go with given regions")),
+        None => Ok(origin),
+    }
+}
+
+async fn region_set(app: &App, origin: Origin, image: Arc<RgbImage>) -> Result<RegionSet, Problem> {
+    let (height, width) = (image.height(), image.width());
+    let limits = *app.pipeline.limits();
+    let given = move || match origin {
+        Origin::Method(method) => Err(method),
+        Origin::Labels(png) => Ok(SegmentMap::from_png(&png, &limits)
+            .map(RegionSet::from_segments)
+            .map_err(|error| Problem::Mask {
+                detail: error.to_string(),
+            })),
+        Origin::Boxes(boxes) => {
+            let masks = boxes
+                .into_iter()
+                .map(|it| RegionMask::from_box(height, width, it));
+            let masks = masks.collect::<Result<Vec<_>, _>>();
+            Ok(masks
+                .and_then(RegionSet::from_masks)
+                .map_err(|error| unusable(&error)))
+        }
+        Origin::Rle(rle) => {
+            let masks = rle
+                .iter()
+                .map(RegionMask::try_from)
+                .collect::<Result<Vec<_>, _>>();
+            Ok(masks
+                .and_then(RegionSet::from_masks)
+                .map_err(|error| unusable(&error)))
+        }
+    };
+    let set = match app.pipeline.compute(given).await? {
+        Ok(set) => set?,
+        Err(method) => RegionSet::from_segments(method.segment(app, image).await?),
+    };
+    set.check_size(height, width)
+        .map_err(|error| unusable(&error))?;
+    Ok(set)
+}
+
+/// One vector for each region that has cells.
+fn vectors(
+    model: &Model,
+    space: Space,
+    cells: &RegionCells,
+    features: &Tensor,
+) -> Result<Vec<Vec<f32>>, Problem> {
+    let map = feature_map(features.shape(), features.values()).map_err(encode::unwritten)?;
+    let pooled = cells.pool(map).map_err(encode::unwritten)?;
+    let rows = pooled.chunks_exact(map.channels());
+    match space {
+        Space::Backbone => Ok(rows.map(<[f32]>::to_vec).collect()),
+        Space::Projection => {
+            let projector = model.projector()?;
+            Ok(rows.map(|row| projector.project(row)).collect())
+        }
+    }
+}
+
+fn list<'a>(
+    model: &'a str,
+    size: [u32; 2],
+    set: &RegionSet,
+    cells: &RegionCells,
+    vectors: Vec<Vec<f32>>,
+) -> RegionList<'a> {
+    let mut regions = set.regions().iter();
+    let items = cells
+        .regions()
+        .zip(vectors)
+        .filter_map(|((id, cells), embedding)| {
+            let region = regions.find(|region| region.id == id)?; // both are in the order of ids
+            Some(RegionItem {
+                id,
+                area: region.area,
+                cells: cells.len(),
+                bounds: region.bounds,
+                embedding,
+            })
+        });
+    RegionList {
+        model,
+        size,
+        regions: items.collect(),
+        dropped: cells.dropped().to_vec(),
+    }
+}
+
+fn encode_list(list: &RegionList<'_>, representation: Representation) -> Result<Vec<u8>, Problem> {
+    let count = list.regions.len();
+    let shape = [
+        count,
+        list.regions
+            .first()
+            .map_or(0, |region| region.embedding.len()),
+    ];
+    let vectors = || {
+        encode::little_endian(
+            list.regions
+                .iter()
+                .flat_map(|it| it.embedding.iter().copied()),
+        )
+    };
+    let integers = |values: &mut dyn Iterator<Item = i64>| {
+        values.flat_map(i64::to_le_bytes).collect::<Vec<u8>>()
+    };
+    match representation {
+        Representation::Npy => Ok(encode::npy("<f4", &shape, &vectors())),
+        Representation::Json | Representation::Png => encode::json(list),
+        Representation::Safetensors => {
+            let regions = || list.regions.iter();
+            let ids = integers(&mut regions().map(|it| it.id.into()));
+            let areas =
+                integers(&mut regions().map(|it| i64::try_from(it.area).unwrap_or(i64::MAX)));
+            let cells =
+                integers(&mut regions().map(|it| i64::try_from(it.cells).unwrap_or(i64::MAX)));
+            let boxes = integers(&mut regions().flat_map(|it| it.bounds.to_array().map(i64::from)));
+            encode::safetensors(&[
+                ("embeddings", Dtype::F32, &shape, &vectors()),
+                ("ids", Dtype::I64, &[count], &ids),
+                ("areas", Dtype::I64, &[count], &areas),
+                ("cells", Dtype::I64, &[count], &cells),
+                ("boxes", Dtype::I64, &[count, 4], &boxes),
+            ])
+        }
+    }
+}
+
+fn unusable(error: &RegionError) -> Problem {
+    Problem::Mask {
+        detail: error.to_string(),
+    }
+}
+
+/// A field that holds JSON.
+struct Json<T>(T);
+
+impl<T: for<'de> Deserialize<'de>> FromStr for Json<T> {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(text).map(Self)
+    }
+}
+
+/// One run-length mask or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(CocoRle),
+    Many(Vec<CocoRle>),
+}
+
+impl From<OneOrMany> for Vec<CocoRle> {
+    fn from(masks: OneOrMany) -> Self {
+        match masks {
+            OneOrMany::One(mask) => vec![mask],
+            OneOrMany::Many(masks) => masks,
+        }
+    }
+}

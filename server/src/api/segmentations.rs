@@ -1,0 +1,181 @@
+//! `POST /v1/segmentations`.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use detcon_core::regions::coco::CocoRle;
+use detcon_core::regions::{BoundingBox, overlay_png, segment_masks};
+use detcon_core::segment::SegmentMap;
+use serde::Serialize;
+
+use super::{Binary, ImagePart};
+use crate::accept::Representation;
+use crate::app::App;
+use crate::encode;
+use crate::input::{self, Form, Mask, Shape};
+use crate::problem::{Problem, ProblemBody};
+use crate::segmentation::Method;
+use crate::view::View;
+
+const SHAPE: Shape = Shape {
+    fields: &[
+        "model", "output", "size", "method", "scale", "sigma", "min_size", "rows", "columns", "k",
+        "seed", "stage",
+    ],
+    images: Some(1),
+    mask: Mask::Unknown,
+};
+
+/// What the answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Output {
+    /// The label map.
+    #[default]
+    Labels,
+    /// A picture of it over the image.
+    Overlay,
+}
+
+impl Output {
+    /// What it can be sent as, in the server's order of preference.
+    const fn offers(self) -> &'static [Representation] {
+        match self {
+            Self::Labels => &[
+                Representation::Png,
+                Representation::Npy,
+                Representation::Json,
+            ],
+            Self::Overlay => &[Representation::Png],
+        }
+    }
+}
+
+impl FromStr for Output {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "labels" => Ok(Self::Labels),
+            "overlay" => Ok(Self::Overlay),
+            _ => Err("it is neither labels nor overlay"),
+        }
+    }
+}
+
+/// The segments of an image.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Segmentation {
+    /// Height and width of the image, in pixels.
+    size: [u32; 2],
+    /// The segments, by id.
+    segments: Vec<Segment>,
+}
+
+/// One segment.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Segment {
+    /// Its label.
+    id: u16,
+    /// Its pixels.
+    area: u64,
+    /// `[x, y, width, height]` in pixels.
+    #[serde(rename = "box")]
+    #[schema(value_type = [u32; 4])]
+    bounds: BoundingBox,
+    /// Its pixels as COCO's compressed run lengths.
+    #[schema(value_type = Object)]
+    rle: CocoRle,
+}
+
+/// Segments an image.
+///
+/// `felzenszwalb` makes the masks that DetCon trains on (defaults are upstream's), `grid` rows and columns, `kmeans`
+/// clusters of a model's own features. The label map comes as a PNG (8 bit up to 256 segments, 16 beyond), as an
+/// array file, or as JSON with COCO run lengths; `output=overlay` is a picture to look at.
+#[utoipa::path(
+    post,
+    path = "/v1/segmentations",
+    tag = "features",
+    params(
+        ("method" = Option<String>, Query, description = "felzenszwalb (default), grid or kmeans."),
+        ("scale" = Option<f64>, Query, description = "felzenszwalb: larger values make larger segments; 1000 by default."),
+        ("sigma" = Option<f64>, Query, description = "felzenszwalb: blur before, in pixels; 0.8 by default."),
+        ("min_size" = Option<u32>, Query, description = "felzenszwalb: fewest pixels of a segment; 1000 by default."),
+        ("rows" = Option<u16>, Query, description = "grid: rows; 7 by default."),
+        ("columns" = Option<u16>, Query, description = "grid: columns; 7 by default."),
+        ("k" = Option<u32>, Query, description = "kmeans: clusters; 8 by default."),
+        ("seed" = Option<u64>, Query, description = "kmeans: seed of the first means; 0 by default."),
+        ("stage" = Option<String>, Query, description = "kmeans: c2, c3, c4 or c5 (default)."),
+        ("size" = Option<u32>, Query, description = "kmeans: shorter side of the network's input; by default the model's."),
+        ("model" = Option<String>, Query, description = "kmeans: name of the model; may be left out where one is served or a default is set."),
+        ("output" = Option<String>, Query, description = "labels (default) or overlay."),
+    ),
+    request_body(content(
+        (Binary = "image/*"),
+        (Binary = "application/octet-stream"),
+        (ImagePart = "multipart/form-data"),
+    )),
+    responses(
+        (status = 200, description = "The segments.", content(
+            (Binary = "image/png"),
+            (Binary = "application/x-npy"),
+            (Segmentation = "application/json"),
+        )),
+        (status = "4XX", description = "A request that cannot be answered.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "5XX", description = "A server that cannot answer now.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn segment(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = Form::of(request.headers())?;
+    let headers: HeaderMap = request.headers().clone();
+    let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
+    let output: Output = upload.fields.take("output")?.unwrap_or_default();
+    let representation = Representation::negotiate(&headers, output.offers())?;
+    let method = Method::take(&mut upload.fields, |fields| {
+        let named: Option<String> = fields.take("model")?;
+        let model = app.registry.find(named.as_deref())?;
+        let view = View::take(fields, model.manifest().preprocess)?;
+        Ok((model, view))
+    })?;
+    let image = app.pipeline.decode(upload.image()?).await?;
+    let map = method.segment(&app, Arc::clone(&image)).await?;
+    let written = move || match output {
+        Output::Overlay => overlay_png(&image, &map).map_err(encode::unwritten),
+        Output::Labels => labels(&map, representation),
+    };
+    Ok(encode::answer(
+        representation,
+        app.pipeline.compute(written).await??,
+    ))
+}
+
+fn labels(map: &SegmentMap, representation: Representation) -> Result<Vec<u8>, Problem> {
+    match representation {
+        Representation::Png => Ok(map.to_png()),
+        Representation::Npy => {
+            let shape = [map.height() as usize, map.width() as usize];
+            let data: Vec<u8> = map.ids().iter().flat_map(|id| id.to_le_bytes()).collect();
+            Ok(encode::npy("<u2", &shape, &data))
+        }
+        Representation::Json | Representation::Safetensors => {
+            let masks = segment_masks(map).map_err(encode::unwritten)?;
+            let segment = |(id, mask)| Segment {
+                id,
+                area: detcon_core::regions::Mask::area(&mask),
+                bounds: mask.bounds(),
+                rle: CocoRle::from(&mask),
+            };
+            let segments = masks.into_iter().map(segment).collect();
+            encode::json(&Segmentation {
+                size: [map.height(), map.width()],
+                segments,
+            })
+        }
+    }
+}

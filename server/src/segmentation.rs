@@ -1,0 +1,162 @@
+//! The ways to segment an image that a request can ask for, with their parameters.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use detcon_core::arch::Stage;
+use detcon_core::image::RgbImage;
+use detcon_core::segment::{
+    FeatureMap, Felzenszwalb, Grid, KMeans, SegmentError, SegmentMap, Workspace,
+};
+
+use crate::app::App;
+use crate::input::{Fields, invalid};
+use crate::problem::Problem;
+use crate::registry::Model;
+use crate::view::View;
+
+/// Upstream's `scale`, `sigma` and `min_size`.
+const UPSTREAM: (f64, f64, u32) = (1000.0, 0.8, 1000);
+/// Rows and columns of a grid, and clusters of k-means, where none are asked for.
+const DEFAULT_GRID: NonZeroU16 = NonZeroU16::new(7).unwrap();
+const DEFAULT_K: u32 = 8;
+
+/// A way to segment an image.
+#[derive(Clone, Debug)]
+pub(crate) enum Method {
+    /// The paper's masks.
+    Felzenszwalb(Felzenszwalb),
+    /// The paper's spatial heuristic.
+    Grid(Grid),
+    /// Clusters of a model's own features of the whole image.
+    KMeans {
+        /// Clusters and seed.
+        clusters: KMeans,
+        /// The features.
+        stage: Stage,
+        /// How the network sees the image.
+        view: View,
+        /// The network.
+        model: Arc<Model>,
+    },
+}
+
+impl Method {
+    /// Reads `method` and its parameters; what is left over goes with another method and is an error.
+    ///
+    /// `model` and `view` are asked for where the method needs a network.
+    pub(crate) fn take(
+        fields: &mut Fields,
+        model: impl FnOnce(&mut Fields) -> Result<(Arc<Model>, View), Problem>,
+    ) -> Result<Self, Problem> {
+        let name: Option<String> = fields.take("method")?;
+        let name = name.unwrap_or_else(|| "felzenszwalb".to_owned());
+        let method = match name.as_str() {
+            "felzenszwalb" => {
+                let (scale, sigma, min_size) = UPSTREAM;
+                let scale = fields.take("scale")?.unwrap_or(scale);
+                let sigma = fields.take("sigma")?.unwrap_or(sigma);
+                let min_size = fields.take("min_size")?.unwrap_or(min_size);
+                Self::Felzenszwalb(Felzenszwalb::new(scale, sigma, min_size).map_err(parameter)?)
+            }
+            "grid" => {
+                let rows = fields.take("rows")?.unwrap_or(DEFAULT_GRID);
+                let columns = fields.take("columns")?.unwrap_or(DEFAULT_GRID);
+                Self::Grid(Grid::new(rows, columns).map_err(parameter)?)
+            }
+            "kmeans" => {
+                let k = fields.take("k")?.unwrap_or(DEFAULT_K);
+                let clusters =
+                    KMeans::new(k, fields.take("seed")?.unwrap_or(0)).map_err(parameter)?;
+                let stage = fields.take("stage")?.unwrap_or(Stage::C5);
+                let (model, view) = model(fields)?;
+                Self::KMeans {
+                    clusters,
+                    stage,
+                    view: view.full(),
+                    model,
+                }
+            }
+            _ => {
+                return Err(invalid(
+                    "method",
+                    "it is none of felzenszwalb, grid and kmeans",
+                ));
+            }
+        };
+        match fields.left_over() {
+            Some(field) => Err(invalid(field, format!("it does not go with method={name}"))),
+            None => Ok(method),
+        }
+    }
+
+    /// Segments an image.
+    pub(crate) async fn segment(
+        self,
+        app: &App,
+        image: Arc<RgbImage>,
+    ) -> Result<SegmentMap, Problem> {
+        let map = match self {
+            Self::Felzenszwalb(method) => {
+                app.pipeline
+                    .compute(move || with_workspace(|it| method.segment(&image, it)))
+                    .await?
+            }
+            Self::Grid(grid) => grid.segment(image.height(), image.width()),
+            Self::KMeans {
+                clusters,
+                stage,
+                view,
+                model,
+            } => {
+                let (height, width) = (image.height(), image.width());
+                let input = app.pipeline.compute(move || view.input(&image)).await?;
+                let features = app.pipeline.features(&model, input, stage).await?;
+                let cluster = move || {
+                    let map = feature_map(features.shape(), features.values())?;
+                    clusters.cluster(map)?.upsample(height, width)
+                };
+                app.pipeline.compute(cluster).await?
+            }
+        };
+        map.map_err(|error| Problem::Segmentation {
+            detail: error.to_string(),
+        })
+    }
+}
+
+/// Features `[C, h, w]` as the core takes them.
+pub(crate) fn feature_map<'a>(
+    shape: &[usize],
+    values: &'a [f32],
+) -> Result<FeatureMap<'a>, SegmentError> {
+    let side = |axis: usize| {
+        shape
+            .get(axis)
+            .and_then(|&n| u32::try_from(n).ok())
+            .unwrap_or(0)
+    };
+    FeatureMap::new(
+        values,
+        shape.first().copied().unwrap_or(0),
+        side(1),
+        side(2),
+    )
+}
+
+fn parameter(error: SegmentError) -> Problem {
+    match error {
+        SegmentError::Parameter { name, .. } => invalid(name, error.to_string()),
+        error => Problem::Segmentation {
+            detail: error.to_string(),
+        },
+    }
+}
+
+/// Buffers that each thread of the pool keeps.
+fn with_workspace<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
+    thread_local! {
+        static WORKSPACE: std::cell::RefCell<Workspace> = std::cell::RefCell::default();
+    }
+    WORKSPACE.with_borrow_mut(work)
+}

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Writes the golden generator's tiny network in other forms than the published one. Needs NumPy, not torch.
+
+Pickles of haiku's modules:
+  params             the parameters alone
+  replicated         every array with a leading axis of 8 equal devices
+  replicated_params  the parameters alone, so
+  differing          replicated, with one value of one device changed
+  nan, inf           one weight that is no number
+  shape              one kernel of another shape
+  holes              two parameters missing, two surplus
+PyTorch archives, as torch.save writes them:
+  archive            the weights in --weights (a safetensors file) as a state dict
+  wrapped            the same under module.encoder. in {'state_dict': …, 'epoch': 3}
+  two                two networks, under encoder_q. and encoder_k.
+  transposed         tensors as views whose last axis varies slowest
+  outside            a tensor that reaches past its storage
+  compressed         the archive deflated
+"""
+import argparse
+import collections
+import io
+import json
+import pathlib
+import pickle
+import struct
+import sys
+import types
+import zipfile
+
+import numpy as np
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--golden", type=pathlib.Path, required=True)
+parser.add_argument("--kind", required=True)
+parser.add_argument("--weights", type=pathlib.Path)
+parser.add_argument("--out", type=pathlib.Path, required=True)
+arguments = parser.parse_args()
+STEM = "tiny_res_net/~/initial_conv"
+
+
+def haiku(kind):
+    sys.path.insert(0, str(arguments.golden))
+    sys.dont_write_bytecode = True
+    import make_checkpoint
+    params, state = make_checkpoint.tree("tiny", 0)
+    if kind in ("params", "replicated_params"):
+        state = {}
+    if kind.startswith("replicated") or kind == "differing":
+        spread = lambda tree: {module: {name: np.stack([value] * 8) for name, value in entry.items()}
+                               for module, entry in tree.items()}
+        params, state = spread(params), spread(state)
+    if kind == "differing":
+        params[STEM]["w"][5, 0, 0, 0, 0] += 1
+    if kind in ("nan", "inf"):
+        params[STEM]["w"][1, 2, 0, 3] = float(kind)
+    if kind == "shape":
+        params[STEM]["w"] = params[STEM]["w"][:6]
+    if kind == "holes":
+        first = "tiny_res_net/~/block_group_0/~/block_0/~/conv_0"
+        del params[first]
+        del params["tiny_res_net/~/initial_batchnorm"]["scale"]
+        params[first.replace("conv_0", "conv_7")] = {"w": np.zeros((1, 1), np.float32)}
+        params["decoder/linear"] = {"w": np.zeros((1, 1), np.float32)}
+    arguments.out.write_bytes(pickle.dumps({"params": params, **({"state": state} if state else {})}, 4))
+
+
+def weights():
+    data = arguments.weights.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + length])
+    header.pop("__metadata__", None)
+    for name, entry in header.items():
+        start, end = (8 + length + offset for offset in entry["data_offsets"])
+        yield name, np.frombuffer(data[start:end], "<f4").reshape(entry["shape"])
+
+
+def fake_torch():
+    """Enough of torch's names for pickle to write them; nothing behind them."""
+    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
+    torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})
+
+    def _rebuild_tensor_v2():
+        pass
+
+    _rebuild_tensor_v2.__module__ = "torch._utils"
+    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
+    utils._rebuild_tensor_v2 = _rebuild_tensor_v2
+    sys.modules.update({"torch": torch, "torch._utils": utils})
+    return torch.FloatStorage, _rebuild_tensor_v2
+
+
+def archive(kind):
+    storage_class, rebuild = fake_torch()
+    storages = []
+
+    class Storage:
+        def __init__(self, values):
+            self.key, self.length = str(len(storages)), values.size
+            storages.append(values.astype("<f4").tobytes())
+
+    class Tensor:
+        def __init__(self, values):
+            self.shape = values.shape
+            stored = np.asfortranarray(values) if kind == "transposed" else values
+            self.strides = tuple(stride // 4 for stride in stored.strides)
+            self.storage = Storage(np.ravel(stored, order="K"))
+            self.start = 1 if kind == "outside" else 0
+
+        def __reduce__(self):
+            return rebuild, (self.storage, self.start, self.shape, self.strides, False, collections.OrderedDict())
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            if isinstance(value, Storage):
+                return "storage", storage_class, value.key, "cpu", value.length
+            return None
+
+    state = collections.OrderedDict((name, Tensor(values)) for name, values in weights())
+    under = lambda prefix: {prefix + name: value for name, value in state.items()}
+    value = {"wrapped": {"state_dict": under("module.encoder."), "epoch": 3},
+             "two": {**under("encoder_q."), **under("encoder_k.")}}.get(kind, state)
+    pickled = io.BytesIO()
+    Pickler(pickled, 2).dump(value)
+    method = zipfile.ZIP_DEFLATED if kind == "compressed" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(arguments.out, "w", method) as output:
+        output.writestr("archive/data.pkl", pickled.getvalue())
+        output.writestr("archive/byteorder", "little")
+        for key, data in enumerate(storages):
+            output.writestr(f"archive/data/{key}", data)
+        output.writestr("archive/version", "3\n")
+
+
+if arguments.weights:
+    archive(arguments.kind)
+else:
+    haiku(arguments.kind)

@@ -1,0 +1,221 @@
+//! `detcon-train masks`.
+
+use std::io::{ErrorKind, Write as _};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+
+use clap::{Args, ValueEnum};
+use detcon_core::image::ImageLimits;
+use detcon_trainer::masks::{
+    self, Layout, MaskSettings, MasksError, Overflow, Part, Progress, Run, Segmentation, SourceSet,
+};
+use detcon_trainer::shards::Split;
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    images: ImageArguments,
+    #[command(flatten)]
+    segments: SegmentArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+#[derive(Args)]
+struct ImageArguments {
+    /// Folder of images, or the list.
+    #[arg(long)]
+    input: PathBuf,
+    /// How the images lie there.
+    #[arg(long, value_enum, default_value_t = LayoutArgument::Imagefolder)]
+    layout: LayoutArgument,
+    /// Folder of ImageNet's text files (synsets, metadata, validation labels) [default: the input].
+    #[arg(long)]
+    lists: Option<PathBuf>,
+    /// What the images are for.
+    #[arg(long, value_enum, default_value_t = SplitArgument::Train)]
+    split: SplitArgument,
+    /// Seed of the order in which images are written.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Images that cannot be used are listed as ever, but are no reason to exit with 1.
+    #[arg(long)]
+    skip_corrupt: bool,
+}
+
+#[derive(Args)]
+struct SegmentArguments {
+    /// Larger values make larger segments. Several, with commas, make several masks; upstream trains with one.
+    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    scale: Vec<f64>,
+    /// Smallest segment in pixels, for each scale.
+    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    min_size: Vec<u32>,
+    /// Standard deviation in pixels of the blur before.
+    #[arg(long, default_value_t = 0.8)]
+    sigma: f64,
+    /// What becomes of masks of more than 256 segments, which one byte a pixel cannot hold.
+    #[arg(long, value_enum, default_value_t = OverflowArgument::Error)]
+    overflow: OverflowArgument,
+}
+
+#[derive(Args)]
+struct OutputArguments {
+    /// Folder for the shards. A run that was stopped goes on where it was.
+    #[arg(long)]
+    output: PathBuf,
+    /// Shards of the whole data set [default: as upstream's reader wants, 2048 or for validation 256].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99_999))]
+    shards: Option<u32>,
+    /// Write only part i of n (from 0/n to n-1/n): for several machines and one output.
+    #[arg(long, default_value = "0/1")]
+    shard: Part,
+    /// Also draw the segments over the first images, on a contact sheet.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=400))]
+    preview: u16,
+    /// Images worked on at once [default: one for each core].
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+}
+
+/// The layouts, as the command line spells them.
+#[derive(Clone, Copy, ValueEnum)]
+enum LayoutArgument {
+    /// A folder for each class, numbered by name.
+    Imagefolder,
+    /// ImageNet (ILSVRC 2012): a folder for each synset, and text files of classes.
+    Imagenet,
+    /// A text file: PATH or PATH<tab>CLASS on each line, classes from 1.
+    List,
+}
+
+impl From<LayoutArgument> for Layout {
+    fn from(argument: LayoutArgument) -> Self {
+        match argument {
+            LayoutArgument::Imagefolder => Self::ImageFolder,
+            LayoutArgument::Imagenet => Self::ImageNet,
+            LayoutArgument::List => Self::List,
+        }
+    }
+}
+
+/// The splits, as the command line spells them.
+#[derive(Clone, Copy, ValueEnum)]
+enum SplitArgument {
+    /// To train on.
+    Train,
+    /// To evaluate on.
+    Validation,
+}
+
+impl From<SplitArgument> for Split {
+    fn from(argument: SplitArgument) -> Self {
+        match argument {
+            SplitArgument::Train => Self::Train,
+            SplitArgument::Validation => Self::Validation,
+        }
+    }
+}
+
+/// What to do about too many segments, as the command line spells it.
+#[derive(Clone, Copy, ValueEnum)]
+enum OverflowArgument {
+    /// Leave the image out and list it.
+    Error,
+    /// Merge the smallest segments with the neighbours they touch most, and list the image.
+    Merge,
+}
+
+impl From<OverflowArgument> for Overflow {
+    fn from(argument: OverflowArgument) -> Self {
+        match argument {
+            OverflowArgument::Error => Self::Error,
+            OverflowArgument::Merge => Self::Merge,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { images, output, .. } = arguments;
+    let (layout, split) = (images.layout.into(), images.split.into());
+    let settings = settings(arguments, split)?;
+    let set = SourceSet::find(
+        layout,
+        &images.input,
+        images.lists.as_deref(),
+        split,
+        images.seed,
+    )?;
+    let run = Run {
+        set: &set,
+        layout,
+        split,
+        settings: &settings,
+        part: output.shard,
+        threads: output
+            .threads
+            .or_else(|| thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN),
+        limits: ImageLimits::default(),
+        preview: output.preview.into(),
+    };
+    let bar = progress_bar();
+    let summary = masks::run(&run, &output.output, &mut |progress| show(&bar, progress))?;
+    bar.finish_and_clear();
+    print(&(serde_json::to_string_pretty(&summary)? + "\n"))?;
+    let failed = summary.images.failed;
+    anyhow::ensure!(
+        failed == 0 || images.skip_corrupt,
+        "{failed} of {} images could not be used and are left out; the summary lists them, --skip-corrupt accepts it",
+        failed + summary.images.stored,
+    );
+    Ok(())
+}
+
+fn settings(arguments: &Arguments, split: Split) -> Result<MaskSettings, MasksError> {
+    let SegmentArguments {
+        scale,
+        min_size,
+        sigma,
+        overflow,
+    } = &arguments.segments;
+    if scale.len() != min_size.len() {
+        let (scales, min_sizes) = (scale.len(), min_size.len());
+        return Err(MasksError::Uneven { scales, min_sizes });
+    }
+    let pairs = scale.iter().zip(min_size);
+    let segmentations = pairs.map(|(&scale, &min_size)| Segmentation {
+        scale,
+        sigma: *sigma,
+        min_size,
+    });
+    Ok(MaskSettings {
+        segmentations: segmentations.collect(),
+        overflow: (*overflow).into(),
+        shards: arguments.output.shards.unwrap_or(split.upstream_shards()),
+        seed: arguments.images.seed,
+    })
+}
+
+/// Drawn on standard error if that is a terminal, hidden otherwise.
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{wide_bar} {human_pos}/{human_len} images, {per_sec}, {eta} left",
+    );
+    ProgressBar::no_length().with_style(style.expect("the template is right"))
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.of as u64);
+    bar.set_position(progress.done as u64);
+}
+
+/// Writes to standard output. A reader such as `head` may have seen enough: that is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,92 @@
+//! How the images of a data set lie on the disk.
+
+mod imagefolder;
+mod imagenet;
+mod list;
+mod text;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{MasksError, SourceSet};
+use crate::shards::Split;
+
+/// Endings of image files, in any case. What the bytes are is seen when they are read.
+const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+
+/// How the images of a data set lie on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A folder for each class, as torchvision's `ImageFolder` reads them: classes are numbered by name.
+    ImageFolder,
+    /// ImageNet (ILSVRC 2012) as upstream reads it: a folder for each synset, with the text files of the classes.
+    ImageNet,
+    /// A text file of paths, each with a class or without.
+    List,
+}
+
+impl Layout {
+    /// The layout's name on the command line and in manifests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ImageFolder => "imagefolder",
+            Self::ImageNet => "imagenet",
+            Self::List => "list",
+        }
+    }
+
+    pub(super) fn find(
+        self,
+        input: &Path,
+        lists: &Path,
+        split: Split,
+    ) -> Result<SourceSet, MasksError> {
+        match self {
+            Self::ImageFolder => imagefolder::find(input),
+            Self::ImageNet => imagenet::find(input, lists, split),
+            Self::List => list::find(input),
+        }
+    }
+}
+
+/// What a folder holds, by name; hidden things are left out.
+struct Folder {
+    folders: Vec<PathBuf>,
+    images: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// Reads `root/within`; the paths found are relative to `root`. Links are followed.
+    fn read(root: &Path, within: &Path) -> Result<Self, MasksError> {
+        let path = root.join(within);
+        let (mut folders, mut images) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&path).map_err(MasksError::io(&path))? {
+            let entry = entry.map_err(MasksError::io(&path))?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let kind = entry.path().metadata();
+            let kind = kind.map_err(MasksError::io(entry.path()))?;
+            if kind.is_dir() {
+                folders.push(within.join(name));
+            } else if kind.is_file() && is_image(Path::new(&name)) {
+                images.push(within.join(name));
+            }
+        }
+        folders.sort_unstable();
+        images.sort_unstable();
+        Ok(Self { folders, images })
+    }
+}
+
+fn is_image(name: &Path) -> bool {
+    name.extension()
+        .and_then(|ending| ending.to_str())
+        .is_some_and(|ending| {
+            ENDINGS
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(ending))
+        })
+}

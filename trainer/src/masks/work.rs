@@ -1,0 +1,104 @@
+//! One image's way into a shard.
+
+use bytes::Bytes;
+use detcon_core::image::ImageLimits;
+use detcon_core::segment::{Felzenszwalb, SegmentError, SegmentMap, Workspace};
+
+use super::merge::merge_smallest;
+use super::picture::{Picture, PictureError};
+use super::{Overflow, SourceImage, SourceSet};
+use crate::sample::{Origin, STORED_SEGMENTS, Sample, SampleError};
+
+/// What is the same for every image.
+pub(super) struct Work<'a> {
+    pub(super) set: &'a SourceSet,
+    pub(super) methods: Vec<Felzenszwalb>,
+    pub(super) overflow: Overflow,
+    pub(super) limits: ImageLimits,
+}
+
+/// An image, ready to be written.
+pub(super) struct Finished {
+    /// The record's payload.
+    pub(super) payload: Vec<u8>,
+    /// Segments of the first mask.
+    pub(super) segments: usize,
+    /// Most segments of a mask before it was merged to fit, if one was.
+    pub(super) merged_from: Option<usize>,
+    /// What the file was, if it was re-encoded.
+    pub(super) reencoded_from: Option<&'static str>,
+}
+
+/// Why an image is left out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ImageFailure {
+    #[error("It could not be read: {0}.")]
+    Read(#[from] std::io::Error),
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    #[error(transparent)]
+    Segmentation(#[from] SegmentError),
+    #[error(
+        "It has {segments} segments, and a shard stores one byte for each pixel. \
+         Choose a larger scale or smallest size, or --overflow merge."
+    )]
+    TooManySegments { segments: usize },
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+}
+
+impl Work<'_> {
+    /// Reads, decodes, segments and encodes one image.
+    pub(super) fn image(
+        &self,
+        workspace: &mut Workspace,
+        image: &SourceImage,
+    ) -> Result<Finished, ImageFailure> {
+        let bytes = self.set.read(image, self.limits.bytes)?;
+        let picture = Picture::read(bytes, &self.limits)?;
+        let mut merged_from = None;
+        let mut masks = Vec::with_capacity(self.methods.len());
+        for method in &self.methods {
+            let map = method.segment(&picture.pixels, workspace)?;
+            let segments = usize::from(map.largest_id()) + 1;
+            masks.push(self.fit(map)?);
+            if segments > STORED_SEGMENTS {
+                merged_from = merged_from.max(Some(segments));
+            }
+        }
+        let mut masks = masks.into_iter();
+        let mask = masks
+            .next()
+            .expect("settings hold one segmentation or more");
+        let segments = usize::from(mask.largest_id()) + 1;
+        let class = self.set.class(image);
+        let filename = image.path.file_name().unwrap_or_default();
+        let sample = Sample {
+            image: picture.jpeg,
+            label: class.label,
+            mask,
+            further_masks: masks.collect(),
+            origin: Origin {
+                filename: Bytes::copy_from_slice(filename.as_encoded_bytes()),
+                synset: class.synset.clone().into(),
+                text: class.text.clone().into(),
+            },
+        };
+        Ok(Finished {
+            payload: sample.to_example()?.to_bytes(),
+            segments,
+            merged_from,
+            reencoded_from: picture.was,
+        })
+    }
+
+    /// The map with at most 256 segments, if the settings allow a change.
+    fn fit(&self, map: SegmentMap) -> Result<SegmentMap, ImageFailure> {
+        let segments = usize::from(map.largest_id()) + 1;
+        match self.overflow {
+            _ if segments <= STORED_SEGMENTS => Ok(map),
+            Overflow::Error => Err(ImageFailure::TooManySegments { segments }),
+            Overflow::Merge => Ok(merge_smallest(&map, STORED_SEGMENTS)),
+        }
+    }
+}
