@@ -10,10 +10,10 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench openapi fuzz clean
+.PHONY: help serve test test-tensorflow check bench openapi fuzz clean
 
 help: ## lists these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS)) on $(LISTEN)
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
@@ -22,6 +22,13 @@ serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS
 
 test: .deps/onnxruntime .deps/python ## runs every test of the workspace
 	$(CARGO) test --locked --workspace
+
+test-tensorflow: ## reads shards with TensorFlow as upstream does; $(PYTHON) must have tensorflow-cpu
+	rm -rf target/test-tensorflow
+	$(CARGO) run --release --locked --package detcon-trainer -- masks --input core/tests --skip-corrupt --shards 2 \
+		--scale 100 --min-size 20 --output target/test-tensorflow > /dev/null
+	$(PYTHON) tests/python/parse_shards.py target/test-tensorflow
+	$(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
 
 check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check
