@@ -36,6 +36,7 @@ impl RegionCells {
     }
 
     /// The regions that have cells: their ids, ascending, each with its cells' row-major places, ascending.
+    #[must_use]
     pub fn regions(&self) -> impl ExactSizeIterator<Item = (u16, &[u32])> {
         let regions = self.won.iter();
         regions.map(|region| (region.id, &region.cells[..]))

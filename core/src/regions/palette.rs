@@ -6,11 +6,11 @@ pub struct Palette;
 
 impl Palette {
     /// The RGB colour of an id. Hues advance by the golden angle, which keeps any run of ids apart; saturation and
-    /// brightness change from turn to turn.
+    /// brightness change from id to id.
     #[must_use]
     pub fn color(self, id: u16) -> [u8; 3] {
         const GOLDEN_TURN: f64 = 0.618_033_988_749_895;
-        const SHADES: [[f64; 2]; 4] = [[0.85, 0.95], [0.55, 1.0], [0.95, 0.65], [0.35, 0.85]];
+        const SHADES: [[f64; 2]; 3] = [[0.85, 0.95], [0.5, 1.0], [0.95, 0.6]];
         let hue = (f64::from(id) * GOLDEN_TURN).fract();
         let [saturation, brightness] = SHADES[usize::from(id) % SHADES.len()];
         hsv(hue, saturation, brightness)
@@ -45,7 +45,7 @@ mod tests {
         for id in 0..200 {
             for other in id + 1..id + 9 {
                 let (one, two) = (Palette.color(id), Palette.color(other));
-                assert!(distance(one, two) >= 48, "{id} {one:?}, {other} {two:?}");
+                assert!(distance(one, two) >= 100, "{id} {one:?}, {other} {two:?}");
             }
         }
     }

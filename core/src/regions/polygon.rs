@@ -64,11 +64,8 @@ impl Mask {
     fn from_toggles(height: u32, width: u32, mut places: Vec<u32>) -> Result<Self, RegionError> {
         places.sort_unstable();
         let end = height * width;
-        let runs = places.chunks(2).map(|pair| match pair {
-            [start, end] => *start..*end,
-            [start] => *start..end,
-            _ => 0..0,
-        });
+        let runs = places.chunks(2);
+        let runs = runs.map(|pair| pair[0]..pair.get(1).copied().unwrap_or(end));
         Self::from_runs(height, width, runs.collect())
     }
 }

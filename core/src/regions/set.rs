@@ -160,8 +160,12 @@ fn cells_of_mask(mask: &Mask, view: &View) -> Vec<u32> {
             column_rows = shown_rows(mask, column, window.offset_y as usize, &rows);
         }
         for run in &column_rows {
-            for y in run.clone() {
-                covered[y / stride * grid_columns + x / stride] += 1;
+            let mut y = run.start;
+            while y < run.end {
+                let cell = y / stride;
+                let next = run.end.min((cell + 1) * stride);
+                covered[cell * grid_columns + x / stride] += (next - y) as u64;
+                y = next;
             }
         }
     }

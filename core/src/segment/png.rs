@@ -39,7 +39,7 @@ impl SegmentMap {
         }
         let mut samples = vec![0; size];
         let info = reader.next_frame(&mut samples).map_err(refusal)?;
-        Self::new(height, width, unpack(&samples, info))
+        Self::new(height, width, unpack(&samples, &info))
     }
 
     /// Writes a label PNG: grayscale of 8 bits if every id is below 256, of 16 bits otherwise.
@@ -80,7 +80,7 @@ fn check_kind(color: ColorType) -> Result<(), SegmentError> {
 }
 
 /// One id for each pixel from packed rows.
-fn unpack(samples: &[u8], info: OutputInfo) -> Vec<u16> {
+fn unpack(samples: &[u8], info: &OutputInfo) -> Vec<u16> {
     let width = info.width as usize;
     let rows = samples.chunks_exact(info.line_size.max(1));
     let mut ids = Vec::with_capacity(width * info.height as usize);

@@ -151,6 +151,10 @@ impl Edges {
     ///
     /// A glance is taken at a block of edges before the first of them is visited. It has no branches to mispredict, so
     /// that the block's scattered reads overlap; the visits then find what they need in the innermost cache.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "pixels are numbered in 24 bits"
+    )]
     pub(super) fn retain<S>(
         &mut self,
         state: &mut S,

@@ -40,6 +40,10 @@ impl Histograms {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "only the low bits are kept"
+)]
 const fn digit(record: u64, shift: u32) -> usize {
     (record >> shift) as usize & (DIGITS - 1)
 }

@@ -9,7 +9,7 @@ pub struct Clusters {
     segments: SegmentMap,
     /// How far each cell is from each cluster, [height, width, clusters]; smaller is nearer.
     scores: Vec<f32>,
-    clusters: usize,
+    count: usize,
 }
 
 impl Clusters {
@@ -33,12 +33,12 @@ impl Clusters {
         let scores: Vec<f32> = rows
             .flat_map(|row| order.iter().map(|&mean| row[mean]))
             .collect();
-        let clusters = order.len();
-        let ids = scores.chunks_exact(clusters).map(id_of_smallest);
+        let count = order.len();
+        let ids = scores.chunks_exact(count).map(id_of_smallest);
         Ok(Self {
             segments: SegmentMap::new(height, width, ids.collect())?,
             scores,
-            clusters,
+            count,
         })
     }
 
@@ -50,14 +50,8 @@ impl Clusters {
 
     /// How many clusters have cells.
     #[must_use]
-    pub const fn len(&self) -> usize {
-        self.clusters
-    }
-
-    /// Never: every cell has a cluster.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.clusters == 0
+    pub const fn count(&self) -> usize {
+        self.count
     }
 
     /// The clusters at another size, such as the image's: each pixel takes the cluster nearest to the features
@@ -69,18 +63,16 @@ impl Clusters {
         if pixels > limit {
             return Err(SegmentError::TooManyPixels { pixels, limit });
         }
-        let stride = self.segments.width() as usize * self.clusters;
+        let stride = self.segments.width() as usize * self.count;
         let columns: Vec<Between> = between(self.segments.width(), width).collect();
         let mut line = vec![0.0; stride];
-        let mut scores = vec![0.0; self.clusters];
+        let mut scores = vec![0.0; self.count];
         let mut ids = Vec::new();
         for row in between(self.segments.height(), height) {
             let [above, below] = row.places.map(|y| &self.scores[y * stride..][..stride]);
             row.mix(above, below, &mut line);
             for column in &columns {
-                let places = column
-                    .places
-                    .map(|x| &line[x * self.clusters..][..self.clusters]);
+                let places = column.places.map(|x| &line[x * self.count..][..self.count]);
                 column.mix(places[0], places[1], &mut scores);
                 ids.push(id_of_smallest(&scores));
             }
