@@ -17,6 +17,10 @@ TOOLS := .tools
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+.PHONY: help serve test test-tensorflow check bench openapi fuzz clean
+
+help: ## lists these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS)) on $(LISTEN)
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
@@ -29,6 +33,12 @@ test: .deps/onnxruntime .deps/python ## runs every test of the workspace
 test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter
 	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+test-tensorflow: ## reads shards with TensorFlow as upstream does; $(PYTHON) must have tensorflow-cpu
+	rm -rf target/test-tensorflow
+	$(CARGO) run --release --locked --package detcon-trainer -- masks --input core/tests --skip-corrupt --shards 2 \
+		--scale 100 --min-size 20 --output target/test-tensorflow > /dev/null
+	$(PYTHON) tests/python/parse_shards.py target/test-tensorflow
+	$(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
 
 check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check

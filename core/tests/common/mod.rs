@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use detcon_core::image::{ImageLimits, RgbImage, decode};
 
 /// The folder of golden data.
-pub fn golden() -> PathBuf {
+pub(crate) fn golden() -> PathBuf {
     std::env::var_os("DETCON_GOLDEN_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden"),
         PathBuf::from,
@@ -13,7 +13,7 @@ pub fn golden() -> PathBuf {
 }
 
 /// A photograph, decoded.
-pub fn photograph(path: &Path) -> RgbImage {
+pub(crate) fn photograph(path: &Path) -> RgbImage {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     decode(&bytes, &ImageLimits::default())
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))

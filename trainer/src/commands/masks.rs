@@ -87,7 +87,7 @@ enum LayoutArgument {
     Imagefolder,
     /// ImageNet (ILSVRC 2012): a folder for each synset, and text files of classes.
     Imagenet,
-    /// A text file: PATH or PATH<tab>CLASS on each line, classes from 1.
+    /// A text file: a path on each line, perhaps a tab and the class, from 1.
     List,
 }
 

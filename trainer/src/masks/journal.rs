@@ -3,8 +3,9 @@
 //! It lies in `OUTPUT/train.masks/`: `manifest.json`, and `00000.json` for the shard `train-00000-of-…`. A report is
 //! written before its shard appears, so a shard without one is not this program's.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -116,7 +117,11 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, MasksError
 fn write(path: &Path, bytes: &[u8]) -> Result<(), MasksError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let place = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        // Others may read what the process's umask lets them read, as with the shards.
+        let permissions = Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new()
+            .permissions(permissions)
+            .tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -142,6 +147,11 @@ fn compare(path: &str, earlier: &Value, now: &Value, differences: &mut Vec<Strin
                     format!("{path}.{key}")
                 };
                 compare(&name, &earlier[key], &now[key], differences);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            for (place, (one, other)) in one.iter().zip(other).enumerate() {
+                compare(&format!("{path}[{place}]"), one, other, differences);
             }
         }
         (one, other) if one != other => differences.push(format!("{path} {one}, now {other}")),

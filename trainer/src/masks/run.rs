@@ -111,7 +111,14 @@ pub fn run(
         written: plan.todo.len(),
     };
     let images = plan.images();
-    let written = write_shards(&work, &plan, output, &journal, run.threads, progress)?;
+    let sequence = ShardSequence {
+        output,
+        journal: &journal,
+        waiting: plan.todo.iter(),
+        current: None,
+        written: Vec::new(),
+    };
+    let written = write_shards(&work, &plan, sequence, run.threads, progress)?;
     let mut summary = Summary::new(run.split, run.part, shards);
     for report in plan.kept.into_iter().chain(written) {
         summary.add(report);
@@ -195,8 +202,7 @@ fn whole_shard(
 fn write_shards(
     work: &Work,
     plan: &Plan,
-    output: &Path,
-    journal: &Journal,
+    mut shards: ShardSequence,
     threads: NonZeroUsize,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<ShardReport>, MasksError> {
@@ -205,13 +211,6 @@ fn write_shards(
         .iter()
         .flat_map(|(_, images)| images.clone())
         .collect();
-    let mut shards = ShardSequence {
-        output,
-        journal,
-        waiting: plan.todo.iter(),
-        current: None,
-        written: Vec::new(),
-    };
     let of = images.len();
     progress(Progress { done: 0, of });
     in_order(

@@ -51,6 +51,12 @@ pub struct MaskSettings {
 impl MaskSettings {
     /// The methods that the parameters describe.
     pub(super) fn methods(&self) -> Result<Vec<Felzenszwalb>, MasksError> {
+        if self.segmentations.is_empty() {
+            return Err(MasksError::Uneven {
+                scales: 0,
+                min_sizes: 0,
+            });
+        }
         let methods = self.segmentations.iter().map(|one| Ok(one.method()?));
         methods.collect()
     }

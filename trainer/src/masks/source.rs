@@ -26,7 +26,7 @@ pub struct Class {
 pub struct SourceImage {
     /// Its file, relative to the set's root.
     pub path: PathBuf,
-    /// Its place in [`SourceSet::classes`].
+    /// Its class, which [`SourceSet::class`] looks up.
     pub class: usize,
 }
 

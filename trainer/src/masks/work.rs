@@ -29,6 +29,13 @@ pub(super) struct Finished {
     pub(super) reencoded_from: Option<&'static str>,
 }
 
+/// The masks of an image, one for each segmentation.
+struct Masks {
+    maps: Vec<SegmentMap>,
+    /// Most segments of one before it was merged to fit, if one was.
+    merged_from: Option<usize>,
+}
+
 /// Why an image is left out.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ImageFailure {
@@ -56,28 +63,17 @@ impl Work<'_> {
     ) -> Result<Finished, ImageFailure> {
         let bytes = self.set.read(image, self.limits.bytes)?;
         let picture = Picture::read(bytes, &self.limits)?;
-        let mut merged_from = None;
-        let mut masks = Vec::with_capacity(self.methods.len());
-        for method in &self.methods {
-            let map = method.segment(&picture.pixels, workspace)?;
-            let segments = usize::from(map.largest_id()) + 1;
-            masks.push(self.fit(map)?);
-            if segments > STORED_SEGMENTS {
-                merged_from = merged_from.max(Some(segments));
-            }
-        }
-        let mut masks = masks.into_iter();
-        let mask = masks
-            .next()
-            .expect("settings hold one segmentation or more");
-        let segments = usize::from(mask.largest_id()) + 1;
+        let Masks { maps, merged_from } = self.masks(&picture, workspace)?;
+        let mut maps = maps.into_iter();
+        let mask = maps.next().expect("settings hold one segmentation or more");
+        let segments = count(&mask);
         let class = self.set.class(image);
         let filename = image.path.file_name().unwrap_or_default();
         let sample = Sample {
             image: picture.jpeg,
             label: class.label,
             mask,
-            further_masks: masks.collect(),
+            further_masks: maps.collect(),
             origin: Origin {
                 filename: Bytes::copy_from_slice(filename.as_encoded_bytes()),
                 synset: class.synset.clone().into(),
@@ -92,13 +88,32 @@ impl Work<'_> {
         })
     }
 
+    fn masks(&self, picture: &Picture, workspace: &mut Workspace) -> Result<Masks, ImageFailure> {
+        let mut merged_from = None;
+        let mut maps = Vec::with_capacity(self.methods.len());
+        for method in &self.methods {
+            let map = method.segment(&picture.pixels, workspace)?;
+            let segments = count(&map);
+            if segments > STORED_SEGMENTS {
+                merged_from = merged_from.max(Some(segments));
+            }
+            maps.push(self.fit(map)?);
+        }
+        Ok(Masks { maps, merged_from })
+    }
+
     /// The map with at most 256 segments, if the settings allow a change.
     fn fit(&self, map: SegmentMap) -> Result<SegmentMap, ImageFailure> {
-        let segments = usize::from(map.largest_id()) + 1;
+        let segments = count(&map);
         match self.overflow {
             _ if segments <= STORED_SEGMENTS => Ok(map),
             Overflow::Error => Err(ImageFailure::TooManySegments { segments }),
             Overflow::Merge => Ok(merge_smallest(&map, STORED_SEGMENTS)),
         }
     }
+}
+
+/// The number of segments of a map that a segmentation made, which leaves no gaps in its ids.
+fn count(map: &SegmentMap) -> usize {
+    usize::from(map.largest_id()) + 1
 }

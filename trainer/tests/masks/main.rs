@@ -1,0 +1,9 @@
+//! Data sets through the real program and the library: upstream's shards read, own shards written, taken up again
+//! after a kill, and damaged ones refused.
+
+mod damage;
+mod golden;
+mod images;
+mod layouts;
+mod program;
+mod resume;
