@@ -52,6 +52,14 @@ impl View {
     /// Reads `view` and `size`; the size is the model's own where it is not given.
     pub(crate) fn take(fields: &mut Fields, model: Preprocess) -> Result<Self, Problem> {
         let part = fields.take("view")?.unwrap_or_default();
+        Ok(Self {
+            part,
+            ..Self::take_full(fields, model)?
+        })
+    }
+
+    /// Reads `size` alone, for a view of the whole image.
+    pub(crate) fn take_full(fields: &mut Fields, model: Preprocess) -> Result<Self, Problem> {
         let size: u32 = fields.take("size")?.unwrap_or_else(|| model.size());
         let smallest = u32::try_from(STRIDE).unwrap_or(u32::MAX);
         if !(smallest..=MAX_SIZE).contains(&size) {
@@ -62,7 +70,10 @@ impl View {
         }
         let preprocess =
             Preprocess::center_crop(size).map_err(|error| invalid("size", error.to_string()))?;
-        Ok(Self { part, preprocess })
+        Ok(Self {
+            part: Part::Full,
+            preprocess,
+        })
     }
 
     /// The network's input for an image.

@@ -11,5 +11,6 @@ mod lifecycle;
 mod photographs;
 mod problems;
 mod quantize;
+mod regions;
 mod variants;
 mod verify;

@@ -113,6 +113,12 @@ impl Tensors {
         self.array(name, Dtype::U8, |[byte]| byte)
     }
 
+    /// An int32 tensor, if the file has it.
+    #[must_use]
+    pub fn i32(&self, name: &str) -> Option<Array<i32>> {
+        self.array(name, Dtype::I32, i32::from_le_bytes)
+    }
+
     fn parsed(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.bytes).expect("a golden file is well-formed")
     }

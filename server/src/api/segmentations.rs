@@ -140,7 +140,7 @@ pub(crate) async fn segment(
     let method = Method::take(&mut upload.fields, |fields| {
         let named: Option<String> = fields.take("model")?;
         let model = app.registry.find(named.as_deref())?;
-        let view = View::take(fields, model.manifest().preprocess)?;
+        let view = View::take_full(fields, model.manifest().preprocess)?;
         Ok((model, view))
     })?;
     let image = app.pipeline.decode(upload.image()?).await?;
