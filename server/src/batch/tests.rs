@@ -1,0 +1,168 @@
+//! Batching with an engine that waits to be let on.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+
+/// First byte of an image that the engine fails at.
+const FAIL: u8 = 254;
+/// First byte of an image that the engine panics at.
+const PANIC: u8 = 255;
+
+/// Tells the size of each batch and waits to be let on; an image's embedding is its first byte.
+struct Gate {
+    sizes: Sender<usize>,
+    go: Receiver<()>,
+}
+
+impl Run for Gate {
+    fn run(&mut self, batch: &Batch, _output: Output) -> Result<Tensor, EngineError> {
+        self.sizes.send(batch.shape[0]).unwrap();
+        self.go.recv().unwrap();
+        assert!(batch.images[0] != PANIC, "the engine panics, as asked");
+        if batch.images[0] == FAIL {
+            return Err(EngineError::NoStages);
+        }
+        let area = batch.shape[1] * batch.shape[2] * 3;
+        let values = batch
+            .images
+            .chunks(area)
+            .map(|image| f32::from(image[0]))
+            .collect();
+        Ok(Tensor::new(vec![batch.shape[0], 1], values))
+    }
+}
+
+fn start(max_batch: usize, queue: usize) -> (Batcher, Receiver<usize>, Sender<()>) {
+    let ((sizes, seen), (go, gate)) = (channel(), channel());
+    let limits = BatchLimits {
+        max_batch: max_batch.try_into().unwrap(),
+        queue: queue.try_into().unwrap(),
+    };
+    (
+        Batcher::start("test", Gate { sizes, go: gate }, limits).unwrap(),
+        seen,
+        go,
+    )
+}
+
+fn submit(batcher: &Batcher, value: u8, places: &mut Places) -> Answer {
+    submit_sized(batcher, value, 1, places)
+}
+
+fn submit_sized(batcher: &Batcher, value: u8, width: usize, places: &mut Places) -> Answer {
+    let input = InputTensor {
+        height: 1,
+        width,
+        pixels: vec![value; width * 3],
+    };
+    batcher.submit(input, Output::Embedding, places.next().unwrap())
+}
+
+fn value(answer: Answer) -> Result<f32, EngineFailed> {
+    answer
+        .blocking_recv()
+        .unwrap()
+        .map(|tensor| tensor.values()[0])
+}
+
+/// The second batch is of the oldest job's size; what came between waits, and keeps its order.
+#[test]
+fn images_of_different_sizes_do_not_share_a_batch() {
+    let (batcher, sizes, go) = start(8, 16);
+    let mut places = batcher.admit(5).unwrap();
+    let first = submit(&batcher, 1, &mut places);
+    assert_eq!(sizes.recv().unwrap(), 1);
+    let narrow = [2, 4].map(|i| (f32::from(i), submit(&batcher, i, &mut places)));
+    let wide = [3, 5].map(|i| (f32::from(i), submit_sized(&batcher, i, 2, &mut places)));
+    for _ in 0..3 {
+        go.send(()).unwrap();
+    }
+    assert_eq!(value(first), Ok(1.0));
+    for (expected, answer) in narrow.into_iter().chain(wide) {
+        assert_eq!(value(answer), Ok(expected));
+    }
+    assert_eq!(sizes.iter().take(2).collect::<Vec<_>>(), [2, 2]);
+}
+
+#[test]
+fn what_queued_while_the_engine_was_busy_is_one_batch_of_at_most_the_limit() {
+    let (batcher, sizes, go) = start(3, 16);
+    let mut places = batcher.admit(6).unwrap();
+    let first = submit(&batcher, 1, &mut places);
+    assert_eq!(sizes.recv().unwrap(), 1);
+    let others: Vec<_> = (2..=6).map(|i| submit(&batcher, i, &mut places)).collect();
+    for _ in 0..3 {
+        go.send(()).unwrap();
+    }
+    assert_eq!(value(first), Ok(1.0));
+    for (expected, answer) in [2.0, 3.0, 4.0, 5.0, 6.0].into_iter().zip(others) {
+        assert_eq!(value(answer), Ok(expected));
+    }
+    assert_eq!(sizes.iter().take(2).collect::<Vec<_>>(), [3, 2]);
+}
+
+#[test]
+fn images_whose_client_left_are_not_run() {
+    let (batcher, sizes, go) = start(8, 16);
+    let mut places = batcher.admit(4).unwrap();
+    let first = submit(&batcher, 1, &mut places);
+    assert_eq!(sizes.recv().unwrap(), 1);
+    drop(submit(&batcher, 2, &mut places));
+    let kept = submit(&batcher, 3, &mut places);
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(value(first), Ok(1.0));
+    assert_eq!(value(kept), Ok(3.0));
+    assert_eq!(sizes.recv().unwrap(), 1);
+}
+
+#[test]
+fn a_request_is_admitted_whole_or_not_at_all() {
+    let (batcher, _sizes, _go) = start(8, 4);
+    let held = batcher.admit(3).unwrap();
+    assert!(batcher.admit(2).is_err());
+    assert!(batcher.admit(1).is_ok());
+    drop(held);
+    assert!(batcher.admit(4).is_ok());
+    assert!(batcher.admit(5).is_err());
+}
+
+#[test]
+fn an_image_that_is_answered_has_left_its_place() {
+    let (batcher, _sizes, go) = start(1, 2);
+    let mut places = batcher.admit(2).unwrap();
+    let first = submit(&batcher, 1, &mut places);
+    let second = submit(&batcher, 2, &mut places);
+    assert!(batcher.admit(1).is_err());
+    go.send(()).unwrap();
+    assert_eq!(value(first), Ok(1.0));
+    assert!(batcher.admit(1).is_ok());
+    go.send(()).unwrap();
+    assert_eq!(value(second), Ok(2.0));
+    assert!(batcher.admit(2).is_ok());
+}
+
+#[test]
+fn a_failed_batch_fails_its_own_images_only() {
+    for first in [FAIL, PANIC] {
+        let (batcher, _sizes, go) = start(1, 4);
+        let mut places = batcher.admit(2).unwrap();
+        let bad = submit(&batcher, first, &mut places);
+        let good = submit(&batcher, 7, &mut places);
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        assert_eq!(value(bad), Err(EngineFailed));
+        assert_eq!(value(good), Ok(7.0));
+    }
+}
+
+#[test]
+fn what_was_taken_is_finished_when_the_batcher_goes() {
+    let (batcher, _sizes, go) = start(8, 4);
+    let mut places = batcher.admit(1).unwrap();
+    let answer = submit(&batcher, 9, &mut places);
+    go.send(()).unwrap();
+    drop(batcher);
+    assert_eq!(value(answer), Ok(9.0));
+}
