@@ -23,7 +23,7 @@ serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS
 	target/release/detcon-convert ensure $(MODELS)/resnet50 --from $(DEFAULT_CHECKPOINT) --arch resnet50
 	target/release/detcon-server --models $(MODELS) --listen $(LISTEN) --default-model resnet50
 
-test: .deps/onnxruntime .deps/python ## runs every test of the workspace
+test: .deps/onnxruntime .deps/python .deps/libtorch ## runs every test of the workspace
 	$(CARGO) test --locked --workspace
 
 test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
@@ -31,12 +31,12 @@ test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fet
 	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
 test-tensorflow: ## reads shards with TensorFlow as upstream does; $(PYTHON) must have tensorflow-cpu
 	rm -rf target/test-tensorflow
-	$(CARGO) run --release --locked --package detcon-trainer -- masks --input core/tests --skip-corrupt --shards 2 \
+	$(CARGO) run --release --locked --package detcon-trainer --no-default-features -- masks --input core/tests --skip-corrupt --shards 2 \
 		--scale 100 --min-size 20 --output target/test-tensorflow > /dev/null
 	$(PYTHON) tests/python/parse_shards.py target/test-tensorflow
 	$(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
 
-check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
+check: .deps/onnxruntime .deps/libtorch $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
@@ -57,9 +57,11 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, image) f
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/torch
+.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/libtorch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
+.deps/libtorch:
+	@$(PYTHON) scripts/fetch_dependencies.py libtorch
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
 

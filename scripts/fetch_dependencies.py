@@ -3,6 +3,7 @@
 
   fetch_dependencies.py onnxruntime   .deps/onnxruntime/libonnxruntime.so, the library that the server loads
   fetch_dependencies.py numpy         .deps/python/numpy, with which the tests make checkpoints
+  fetch_dependencies.py libtorch      .deps/libtorch, headers and CPU libraries that the trainer is built against
   fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
 
 What is there already, from the same pins, is left alone. A folder appears whole or not at all.
@@ -11,6 +12,7 @@ import hashlib
 import os
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,14 @@ WHEEL_PLATFORMS = {
     ("Linux", "aarch64"): "manylinux_2_28_aarch64",
     ("Darwin", "arm64"): "macosx_14_0_arm64",
 }
+
+
+# Of PyTorch's wheel (which is built for CUDA) only what a CPU needs: without libtorch_cuda.so there, programs are linked
+# to libtorch_cpu and libc10 alone. libtorch_cpu itself wants two small libraries of NVIDIA's.
+LIBTORCH_FILES = re.compile(
+    r"torch/(include/.*[^/]|lib/(?:libtorch|libtorch_cpu|libc10)\.so|lib/libgomp\.so\.1)"
+    r"|nvidia/cu13/(lib/lib(?:cudart|cupti)\.so\.13)"
+    r"|torch-[^/]*\.dist-info/(?:licenses/)?(LICENSE|NOTICE)")
 
 
 def pip(*arguments):
@@ -48,6 +58,27 @@ def onnxruntime(pins, folder, scratch):
             (folder / name).write_bytes(archive.read(member))
 
 
+def libtorch(pins, folder, scratch):
+    machine = (platform.system(), platform.machine())
+    if machine != ("Linux", "x86_64"):
+        sys.exit(f"fetch_dependencies: no libtorch is pinned for {machine[0]} {machine[1]}: name your own with LIBTORCH, "
+                 "or build the trainer with --no-default-features, without training")
+    pip("download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.11",
+        f"--platform={WHEEL_PLATFORMS[machine]}", "--platform=manylinux_2_25_x86_64", "--platform=manylinux2014_x86_64",
+        "--require-hashes", f"--requirement={pins}", f"--dest={scratch}")
+    for wheel in sorted(scratch.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            for member in archive.namelist():
+                match = LIBTORCH_FILES.fullmatch(member)
+                if match:
+                    place = folder / next(filter(None, match.groups()))
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    with archive.open(member) as source, open(place, "wb") as target:
+                        shutil.copyfileobj(source, target)
+    version = re.search(r"^torch==(\S+)", pins.read_text(), re.MULTILINE)[1]
+    (folder / "build-version").write_text(f"{version}\n")  # torch-sys compares it with its own
+
+
 def numpy(pins, folder, scratch):
     pip("install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
         f"--requirement={pins}", f"--target={folder}")
@@ -58,7 +89,8 @@ def torch(pins, folder, scratch):
         f"--requirement={pins}", f"--target={folder}")
 
 
-TARGETS = {"onnxruntime": (onnxruntime, "onnxruntime"), "numpy": (numpy, "python"), "torch": (torch, "torch")}
+TARGETS = {"onnxruntime": (onnxruntime, "onnxruntime"), "libtorch": (libtorch, "libtorch"),
+           "numpy": (numpy, "python"), "torch": (torch, "torch")}
 
 
 def fetch(name):
