@@ -1,13 +1,28 @@
-//! Data for pretraining: TFRecord shards of images with their segments, read and written.
+//! Pretraining with DetCon: its data, and (cargo feature `torch`, on by default) its method on libtorch.
 //!
 //! - [`tfrecord`]: the container, records with checksums;
 //! - [`example`]: `tf.train.Example`, what a record holds;
 //! - [`sample`]: an image with its label and masks, in upstream's features;
 //! - [`shards`]: the files of a data set, and the samples in them;
-//! - [`masks`]: images in, shards with Felzenszwalb masks out.
+//! - [`masks`]: images in, shards with Felzenszwalb masks out;
+//! - `network`, `objective`, `augment`, `optimizer`, [`schedule`]: what a step is made of, each held to the published
+//!   code's own numbers;
+//! - `learner`: the step; [`random`]: its random numbers.
 
+#[cfg(feature = "torch")]
+pub mod augment;
 pub mod example;
+#[cfg(feature = "torch")]
+pub mod learner;
 pub mod masks;
+#[cfg(feature = "torch")]
+pub mod network;
+#[cfg(feature = "torch")]
+pub mod objective;
+#[cfg(feature = "torch")]
+pub mod optimizer;
+pub mod random;
 pub mod sample;
+pub mod schedule;
 pub mod shards;
 pub mod tfrecord;

@@ -1,0 +1,75 @@
+//! The backbone's forward pass, block by block.
+//!
+//! Source: `ResNet.__call__`, `BlockV1.__call__`, `BlockV2.__call__` of dm-haiku 0.0.11, and `normalize_images` of the
+//! published code.
+
+use detcon_core::arch::{Block, INPUT_MEAN, INPUT_STD, ResNetSpec, Version};
+use tch::Tensor;
+
+use super::layers::{Pass, max_pool};
+
+/// Side of the max pool that follows the stem, and its stride.
+const POOL: (usize, usize) = (3, 2);
+
+impl Pass<'_> {
+    /// c5 of `images`: float32 `[N, 3, H, W]`, RGB in [0, 1] → `[N, C, ⌈H/32⌉, ⌈W/32⌉]`.
+    pub fn backbone(&mut self, spec: ResNetSpec, images: &Tensor) -> Tensor {
+        let mut x = self.conv("conv1", spec.stem(), &normalise(images));
+        if spec.version() == Version::V1 {
+            x = self.batch_norm("bn1", &x).relu();
+        }
+        x = max_pool(&x, POOL.0, POOL.1);
+        for block in spec.blocks() {
+            x = match spec.version() {
+                Version::V1 => self.block_v1(&block, &x),
+                Version::V2 => self.block_v2(&block, &x),
+            };
+        }
+        match spec.version() {
+            Version::V1 => x,
+            Version::V2 => self.batch_norm("norm", &x).relu(),
+        }
+    }
+
+    fn block_v1(&mut self, block: &Block, input: &Tensor) -> Tensor {
+        let name = block.name();
+        let shortcut = block.shortcut.map(|conv| {
+            let projected = self.conv(&format!("{name}.downsample.0"), conv, input);
+            self.batch_norm(&format!("{name}.downsample.1"), &projected)
+        });
+        let mut x = input.shallow_clone();
+        for (i, &conv) in (1..).zip(&block.convs) {
+            x = self.conv(&format!("{name}.conv{i}"), conv, &x);
+            x = self.batch_norm(&format!("{name}.bn{i}"), &x);
+            if i < block.convs.len() {
+                x = x.relu();
+            }
+        }
+        (x + shortcut.as_ref().unwrap_or(input)).relu()
+    }
+
+    fn block_v2(&mut self, block: &Block, input: &Tensor) -> Tensor {
+        let name = block.name();
+        let mut shortcut = input.shallow_clone();
+        let mut x = input.shallow_clone();
+        for (i, &conv) in (1..).zip(&block.convs) {
+            x = self.batch_norm(&format!("{name}.bn{i}"), &x).relu();
+            if let (1, Some(projection)) = (i, block.shortcut) {
+                shortcut = self.conv(&format!("{name}.downsample.0"), projection, &x);
+            }
+            x = self.conv(&format!("{name}.conv{i}"), conv, &x);
+        }
+        x + shortcut
+    }
+}
+
+/// RGB in [0, 1] to zero mean and unit variance, by ImageNet's statistics.
+fn normalise(images: &Tensor) -> Tensor {
+    let channels = |values: [f64; 3]| {
+        Tensor::from_slice(&values)
+            .to_kind(images.kind())
+            .to_device(images.device())
+            .view([1, 3, 1, 1])
+    };
+    (images - channels(INPUT_MEAN)) / channels(INPUT_STD)
+}

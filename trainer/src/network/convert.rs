@@ -1,0 +1,159 @@
+//! Networks from checkpoints and back: between the core's tensors and libtorch's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use detcon_core::checkpoint::{self, Checkpoint, Tensors};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::{MovingAverage, Network, NetworkError, Role, table};
+
+/// The length of an axis as libtorch counts.
+///
+/// # Panics
+/// Where no tensor is that long.
+pub(crate) fn axis(length: usize) -> i64 {
+    i64::try_from(length).expect("an axis of a tensor has fewer than 2^63 places")
+}
+
+/// A core tensor on a device.
+pub fn from_core(tensor: &checkpoint::Tensor, device: Device) -> Tensor {
+    let shape: Vec<i64> = tensor.shape().iter().map(|&length| axis(length)).collect();
+    Tensor::from_slice(tensor.values())
+        .reshape(shape)
+        .to_device(device)
+}
+
+/// A tensor as the core keeps it: float32, in C order.
+///
+/// # Panics
+/// Where the device's memory cannot be read.
+#[must_use]
+pub fn to_core(tensor: &Tensor) -> checkpoint::Tensor {
+    let shape = tensor.size().into_iter();
+    let shape = shape.map(|length| usize::try_from(length).expect("axes have lengths"));
+    let flat = no_grad(|| {
+        tensor
+            .detach()
+            .to_kind(Kind::Float)
+            .to_device(Device::Cpu)
+            .reshape([-1])
+    });
+    let values = Vec::<f32>::try_from(&flat).expect("a tensor on the CPU can be read");
+    checkpoint::Tensor::new(shape.collect(), values)
+}
+
+impl Network {
+    /// Puts the backbone of a checkpoint in place of its own. Its moving averages count as settled.
+    pub fn load_backbone(&mut self, checkpoint: &Checkpoint) -> Result<(), NetworkError> {
+        if checkpoint.spec() != self.spec {
+            return Err(NetworkError::Spec {
+                spec: self.spec,
+                found: checkpoint.spec(),
+            });
+        }
+        for param in self.spec.params() {
+            self.load(&param.name, checkpoint.get(&param.name));
+        }
+        Ok(())
+    }
+
+    /// Puts `heads` (of `heads.safetensors`) in place of its own: all of the heads it has, and no other.
+    pub fn load_heads(&mut self, heads: &Tensors) -> Result<(), NetworkError> {
+        let rows = self.heads.rows(self.spec.embedding_size());
+        let shapes = rows.into_iter().map(|row| (row.name, row.shape));
+        let found = heads.iter().map(|(name, tensor)| {
+            let shape = tensor.shape().iter().map(|&length| axis(length));
+            (name.clone(), shape.collect())
+        });
+        self.check_against(shapes.collect(), found.collect())?;
+        for (name, tensor) in heads {
+            self.load(name, tensor);
+        }
+        Ok(())
+    }
+
+    /// The backbone as inference uses it.
+    pub fn checkpoint(&self) -> Result<Checkpoint, NetworkError> {
+        let params = self.spec.params().into_iter();
+        let tensors = params.map(|param| (param.name.clone(), self.stored(&param.name)));
+        Ok(Checkpoint::new(self.spec, tensors.collect())?)
+    }
+
+    /// The heads as inference uses them, for `heads.safetensors`.
+    #[must_use]
+    pub fn head_tensors(&self) -> Tensors {
+        let rows = self.heads.rows(self.spec.embedding_size()).into_iter();
+        rows.map(|row| (row.name.clone(), self.stored(&row.name)))
+            .collect()
+    }
+
+    /// A tensor of the table, by its name: a weight, or a moving average's value.
+    fn stored(&self, name: &str) -> checkpoint::Tensor {
+        match (self.weights.get(name), self.averages.get(name)) {
+            (Some(weight), _) => to_core(weight),
+            (None, Some(average)) => to_core(&average.value(self.decay)),
+            (None, None) => panic!("the network has no {name}"),
+        }
+    }
+
+    /// Replaces a tensor of the table, of the same shape.
+    fn load(&mut self, name: &str, tensor: &checkpoint::Tensor) {
+        if let Some(weight) = self.weights.get_mut(name) {
+            no_grad(|| weight.copy_(&from_core(tensor, weight.device())));
+        } else if let Some(average) = self.averages.get_mut(name) {
+            let value = from_core(tensor, average.hidden().device());
+            *average = MovingAverage::settled(value);
+        } else {
+            panic!("the network has no {name}");
+        }
+    }
+
+    /// Refuses anything but exactly the table's tensors.
+    pub(super) fn check(&self) -> Result<(), NetworkError> {
+        let weights = self.weights.iter();
+        let weights = weights.map(|(name, weight)| (name.clone(), weight.size()));
+        let averages = self.averages.iter();
+        let averages = averages.map(|(name, average)| (name.clone(), average.hidden().size()));
+        let (learned, kept): (Vec<_>, Vec<_>) = table(self.spec, &self.heads)
+            .into_iter()
+            .partition(|row| row.role != Role::Average);
+        for (rows, found) in [(learned, weights.collect()), (kept, averages.collect())] {
+            let expected = rows.into_iter().map(|row| (row.name, row.shape));
+            self.check_against(expected.collect(), found)?;
+        }
+        Ok(())
+    }
+
+    fn check_against(
+        &self,
+        expected: BTreeMap<String, Vec<usize>>,
+        found: BTreeMap<String, Vec<i64>>,
+    ) -> Result<(), NetworkError> {
+        let [wanted, given]: [BTreeSet<&String>; 2] =
+            [expected.keys().collect(), found.keys().collect()];
+        if wanted != given {
+            let names = |one: &BTreeSet<&String>, other: &BTreeSet<&String>| {
+                one.difference(other).map(|&name| name.clone()).collect()
+            };
+            return Err(NetworkError::Names {
+                spec: self.spec,
+                missing: names(&wanted, &given),
+                surplus: names(&given, &wanted),
+            });
+        }
+        for ((name, expected), found) in expected.into_iter().zip(found.into_values()) {
+            if !expected
+                .iter()
+                .map(|&length| axis(length))
+                .eq(found.iter().copied())
+            {
+                return Err(NetworkError::Shape {
+                    name,
+                    found,
+                    expected,
+                });
+            }
+        }
+        Ok(())
+    }
+}

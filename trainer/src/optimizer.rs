@@ -1,0 +1,48 @@
+//! Updates of the weights: [`Lars`], as upstream trains, and [`AdamW`].
+//!
+//! Weight decay (and LARS's adaptation) leave out biases and batch norms; the network's table says which these are.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+
+mod adamw;
+mod lars;
+
+pub use self::adamw::{AdamW, AdamWSettings};
+pub use self::lars::{Lars, LarsSettings};
+
+/// A weight with its gradient.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    /// Its name, under which its state is kept.
+    pub name: &'a str,
+    /// What is updated in place.
+    pub weight: &'a mut Tensor,
+    /// Gradient of the loss, of the same shape.
+    pub gradient: &'a Tensor,
+    /// Whether decay and adaptation apply.
+    pub regularised: bool,
+}
+
+/// What an optimizer remembers of each weight, by name.
+pub type Moments = BTreeMap<String, Tensor>;
+
+/// An optimizer and its state.
+#[derive(Debug)]
+pub enum Optimizer {
+    /// LARS.
+    Lars(Lars),
+    /// `AdamW`.
+    AdamW(AdamW),
+}
+
+impl Optimizer {
+    /// Updates one weight. Each is updated once a step.
+    pub fn update(&mut self, slot: &mut Slot<'_>, learning_rate: f64) {
+        match self {
+            Self::Lars(lars) => lars.update(slot, learning_rate),
+            Self::AdamW(adamw) => adamw.update(slot, learning_rate),
+        }
+    }
+}

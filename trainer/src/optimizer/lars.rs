@@ -1,0 +1,73 @@
+//! Layer-wise adaptive rates (You et al. 2017).
+//!
+//! Source: BYOL's `utils/optimizers.py` (`lars`, `scale_by_lars`).
+
+use tch::{Tensor, no_grad};
+
+use super::{Moments, Slot};
+
+/// Settings of LARS.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LarsSettings {
+    /// Share of the weight that is added to its gradient (upstream: 1e-6).
+    pub weight_decay: f64,
+    /// Share of the last update in the next (upstream: 0.9).
+    pub momentum: f64,
+    /// Length of an update as a share of the weight's, at a rate of 1 (upstream: 1e-3).
+    pub eta: f64,
+}
+
+/// LARS and its momentum.
+#[derive(Debug)]
+pub struct Lars {
+    settings: LarsSettings,
+    momentum: Moments,
+}
+
+impl Lars {
+    /// Starts with momentum 0.
+    #[must_use]
+    pub const fn new(settings: LarsSettings) -> Self {
+        Self {
+            settings,
+            momentum: Moments::new(),
+        }
+    }
+
+    /// The momentum of each weight that was updated.
+    #[must_use]
+    pub const fn momentum(&self) -> &Moments {
+        &self.momentum
+    }
+
+    pub(super) fn update(&mut self, slot: &mut Slot<'_>, learning_rate: f64) {
+        let LarsSettings {
+            weight_decay,
+            momentum,
+            eta,
+        } = self.settings;
+        no_grad(|| {
+            let step = if slot.regularised {
+                let decayed = slot.gradient + &*slot.weight * weight_decay;
+                let factor = adaptation(slot.weight, &decayed, eta);
+                decayed * factor
+            } else {
+                slot.gradient.copy()
+            };
+            let update = match self.momentum.remove(slot.name) {
+                Some(last) => last * momentum + step,
+                None => step,
+            };
+            let _ = slot.weight.g_sub_(&(&update * learning_rate));
+            self.momentum.insert(slot.name.to_owned(), update);
+        });
+    }
+}
+
+/// `eta·|weight|/|update|`, or 1 where either is 0. It stays on the device.
+fn adaptation(weight: &Tensor, update: &Tensor, eta: f64) -> Tensor {
+    let (weight, update) = (weight.norm(), update.norm());
+    let ratio = &weight / &update * eta;
+    let usable = weight.gt(0.0).logical_and(&update.gt(0.0));
+    ratio.where_self(&usable, &weight.ones_like())
+}
