@@ -22,6 +22,8 @@ pub mod objective;
 #[cfg(feature = "torch")]
 pub mod optimizer;
 pub mod random;
+#[cfg(feature = "torch")]
+pub mod recipe;
 pub mod sample;
 pub mod schedule;
 pub mod shards;

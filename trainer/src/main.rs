@@ -1,4 +1,4 @@
-//! `detcon-train`: data sets for pretraining.
+//! `detcon-train`: data sets for pretraining, and pretraining.
 
 mod commands;
 
@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::masks;
+#[cfg(feature = "torch")]
+use commands::sanity;
 
-/// Makes what DetCon trains on: TFRecord shards of images with the segments that the objective contrasts.
+/// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
 #[derive(Parser)]
 #[command(name = "detcon-train", version, max_term_width = 100)]
 struct Arguments {
@@ -20,6 +22,9 @@ struct Arguments {
 enum Command {
     /// Turns images into TFRecord shards with Felzenszwalb masks, which upstream's reader takes too.
     Masks(masks::Arguments),
+    /// Takes one step on mock data: whether training works here, and how fast.
+    #[cfg(feature = "torch")]
+    Sanity(sanity::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -35,5 +40,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Masks(arguments) => masks::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Sanity(arguments) => sanity::run(arguments),
     }
 }

@@ -4,6 +4,7 @@
 //! `utils/augmentations.py`, with the settings of the published `utils/dataset.py`.
 
 use rand_chacha::rand_core::RngCore;
+use serde::{Deserialize, Serialize};
 
 use crate::random::{below, uniform};
 
@@ -39,7 +40,8 @@ impl ColorOp {
 }
 
 /// How a view is augmented. Probabilities are of an image.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ViewSettings {
     /// Probability that the colours are jittered.
     pub jitter: f64,

@@ -1,3 +1,5 @@
 //! One file a command: its arguments, and what it prints.
 
 pub(crate) mod masks;
+#[cfg(feature = "torch")]
+pub(crate) mod sanity;

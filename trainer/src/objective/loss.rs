@@ -2,6 +2,7 @@
 //!
 //! Source: `byol_nce_detcon` of the published `utils/losses.py`.
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Subtracted from the logits that take no part, as upstream does: their exponentials are 0, and none is infinite.
@@ -10,7 +11,8 @@ const EXCLUDED: f64 = 1e9;
 const SMALLEST_SQUARE: f64 = 1e-12;
 
 /// Whether the other regions of an image count against its regions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LocalNegatives {
     /// They do, as in upstream's recipes.
     Included,
@@ -19,7 +21,8 @@ pub enum LocalNegatives {
 }
 
 /// What the loss depends on beside the vectors.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LossSettings {
     /// Cosines are divided by it (upstream: 0.1).
     pub temperature: f64,

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
 use super::{Moments, Slot};
 
 /// Settings of `AdamW`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct AdamWSettings {
     /// Share of the weight that is added to each update.
     pub weight_decay: f64,

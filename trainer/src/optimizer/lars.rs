@@ -2,14 +2,16 @@
 //!
 //! Source: BYOL's `utils/optimizers.py` (`lars`, `scale_by_lars`).
 
+use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
 use super::{Moments, Slot};
 
 /// Settings of LARS.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LarsSettings {
-    /// Share of the weight that is added to its gradient (upstream: 1e-6).
+    /// Share of the weight that is added to its gradient (upstream: 1.5e-6).
     pub weight_decay: f64,
     /// Share of the last update in the next (upstream: 0.9).
     pub momentum: f64,

@@ -1,0 +1,112 @@
+use std::path::{Path, PathBuf};
+
+use detcon_trainer::recipe::{Method, OptimizerSettings, Recipe, Span};
+
+fn shipped() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn refusal(text: &str, overrides: &[&str]) -> String {
+    let overrides: Vec<String> = overrides.iter().map(|&it| it.to_owned()).collect();
+    let error = Recipe::parse(text, &overrides).unwrap_err().to_string();
+    assert!(!error.contains('\n'), "{error}");
+    error
+}
+
+#[test]
+fn every_shipped_recipe_is_one() {
+    for path in shipped() {
+        Recipe::read(&path, &[]).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}
+
+/// The recipe that documents the defaults lists every key, and each with its default.
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let path = shipped()
+        .into_iter()
+        .find(|path| path.ends_with("imagenet-1000.toml"))
+        .unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let documented: toml::Table = toml::from_str(&text).unwrap();
+    let defaults: toml::Table = toml::from_str(&Recipe::default().to_toml().unwrap()).unwrap();
+    assert_eq!(keys(&documented), keys(&defaults));
+    assert_eq!(Recipe::parse(&text, &[]).unwrap(), Recipe::default());
+}
+
+fn keys(table: &toml::Table) -> Vec<String> {
+    let mut keys: Vec<String> = table
+        .iter()
+        .flat_map(|(key, value)| match value {
+            toml::Value::Table(inner) => keys(inner)
+                .into_iter()
+                .map(|it| format!("{key}.{it}"))
+                .collect(),
+            _ => vec![key.clone()],
+        })
+        .collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn what_is_written_reads_back_as_it_was() {
+    let recipe = Recipe::parse("", &["optimizer.adamw.weight_decay=0.01".to_owned()]).unwrap();
+    assert_eq!(
+        Recipe::parse(&recipe.to_toml().unwrap(), &[]).unwrap(),
+        recipe
+    );
+}
+
+#[test]
+fn overrides_stand_in_place_of_what_the_recipe_says() {
+    let overrides = [
+        "loss.temperature=0.2",
+        "duration.steps=7",
+        "method=detcon-s",
+        "optimizer.adamw.epsilon=1e-6",
+    ];
+    let overrides = overrides.map(str::to_owned);
+    let recipe = Recipe::parse("batch = 8\n[loss]\ntemperature = 0.3", &overrides).unwrap();
+    assert!((recipe.loss.temperature - 0.2).abs() < 1e-12);
+    assert_eq!(
+        (recipe.batch, recipe.duration, recipe.method),
+        (8, Span::Steps(7), Method::DetConS)
+    );
+    assert!(matches!(recipe.optimizer, OptimizerSettings::AdamW(it) if it.epsilon < 2e-6));
+}
+
+/// As upstream counts them: 1281167 images, cut.
+#[test]
+fn epochs_become_upstreams_steps() {
+    let recipe = Recipe::parse("duration.epochs = 100\nwarmup.epochs = 1", &[]).unwrap();
+    assert_eq!(
+        (
+            recipe.steps(1_281_167),
+            recipe.warmup.steps(1_281_167, 4096)
+        ),
+        (31_278, 312)
+    );
+}
+
+#[test]
+fn what_no_recipe_has_is_refused_by_name() {
+    assert!(refusal("batchsize = 4", &[]).contains("unknown field `batchsize`"));
+    assert!(refusal("[loss]\ntemprature = 1", &[]).contains("temprature"));
+    assert!(refusal("arch = 'resnet51'", &[]).contains("no architecture is called \"resnet51\""));
+    assert!(refusal("", &["loss"]).contains("write KEY=VALUE"));
+    assert!(refusal("batch = 4", &["batch.size=3"]).contains("batch.size=3"));
+    assert!(refusal("", &["loss.temperature=-1"]).contains("loss.temperature is -1"));
+    assert!(refusal("", &["first_view.blur=2"]).contains("first_view.blur is 2"));
+    assert!(refusal("", &["warmup.epochs=2000"]).contains("must not be longer than duration"));
+    assert!(refusal("", &["crop.area=[0.5,0.1]"]).contains("crop.area"));
+    assert!(
+        refusal(
+            "optimizer.lars.momentum = 0.5\noptimizer.adamw.epsilon = 1",
+            &[]
+        )
+        .contains("optimizer")
+    );
+}
