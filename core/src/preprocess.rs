@@ -61,6 +61,29 @@ impl TryFrom<u32> for InputSize {
     }
 }
 
+/// A window of an image at another size, as upstream resizes its crops. It is cut where it leaves the image.
+///
+/// # Panics
+/// Where the window or the size is empty.
+#[must_use]
+pub fn resize_window(
+    image: &RgbImage,
+    window: Window,
+    [height, width]: [u32; 2],
+    scratch: &mut Scratch,
+) -> RgbImage {
+    let (rows, columns) = (image.height(), image.width());
+    let window = Window {
+        height: window.height.min(rows.saturating_sub(window.offset_y)),
+        width: window.width.min(columns.saturating_sub(window.offset_x)),
+        ..window
+    };
+    assert!(window.height > 0 && window.width > 0, "a window shows something");
+    let mut output = vec![0; height as usize * width as usize * 3];
+    bicubic::resize(image, window, &mut output, width as usize, scratch);
+    RgbImage::new(width, height, output).expect("height times width pixels")
+}
+
 /// Why preprocessing is impossible as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PreprocessError {

@@ -12,8 +12,10 @@ use crate::optimizer::{Optimizer, Slot};
 use crate::schedule::{LearningRate, TargetDecay};
 
 mod logs;
+mod state;
 
 pub use self::logs::{Logs, Spread};
+pub use self::state::{Kept, State};
 
 /// The label of an image that has none: it does not count in the classifier's loss.
 pub const NO_LABEL: i64 = -1;

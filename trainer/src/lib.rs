@@ -7,13 +7,16 @@
 //! - [`masks`]: images in, shards with Felzenszwalb masks out;
 //! - `network`, `objective`, `augment`, `optimizer`, [`schedule`]: what a step is made of, each held to the published
 //!   code's own numbers;
-//! - `learner`: the step; [`random`]: its random numbers.
+//! - `loader`: shards to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`; [`random`]:
+//!   random numbers that do not depend on who drew before.
 
 #[cfg(feature = "torch")]
 pub mod augment;
 pub mod example;
 #[cfg(feature = "torch")]
 pub mod learner;
+#[cfg(feature = "torch")]
+pub mod loader;
 pub mod masks;
 #[cfg(feature = "torch")]
 pub mod network;
@@ -24,6 +27,8 @@ pub mod optimizer;
 pub mod random;
 #[cfg(feature = "torch")]
 pub mod recipe;
+#[cfg(feature = "torch")]
+pub mod run;
 pub mod sample;
 pub mod schedule;
 pub mod shards;

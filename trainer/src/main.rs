@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use commands::masks;
 #[cfg(feature = "torch")]
-use commands::sanity;
+use commands::{pretrain, sanity};
 
 /// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
 #[derive(Parser)]
@@ -22,6 +22,9 @@ struct Arguments {
 enum Command {
     /// Turns images into TFRecord shards with Felzenszwalb masks, which upstream's reader takes too.
     Masks(masks::Arguments),
+    /// Trains on shards by a recipe; started again on the same folder, it goes on.
+    #[cfg(feature = "torch")]
+    Pretrain(pretrain::Arguments),
     /// Takes one step on mock data: whether training works here, and how fast.
     #[cfg(feature = "torch")]
     Sanity(sanity::Arguments),
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Masks(arguments) => masks::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Pretrain(arguments) => pretrain::run(arguments),
         #[cfg(feature = "torch")]
         Command::Sanity(arguments) => sanity::run(arguments),
     }

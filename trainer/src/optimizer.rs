@@ -25,8 +25,8 @@ pub struct Slot<'a> {
     pub regularised: bool,
 }
 
-/// What an optimizer remembers of each weight, by name.
-pub type Moments = BTreeMap<String, Tensor>;
+/// What an optimizer remembers, by name: tensors, with the number of updates that made them.
+pub type Memory = BTreeMap<String, (Tensor, i64)>;
 
 /// An optimizer and its state.
 #[derive(Debug)]
@@ -38,6 +38,23 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
+    /// All that it remembers, with the number of updates where that matters.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        match self {
+            Self::Lars(lars) => lars.memory(),
+            Self::AdamW(adamw) => adamw.memory(),
+        }
+    }
+
+    /// Remembers that instead of what it does.
+    pub fn recall(&mut self, memory: Memory) {
+        match self {
+            Self::Lars(lars) => lars.recall(memory),
+            Self::AdamW(adamw) => adamw.recall(memory),
+        }
+    }
+
     /// Updates one weight. Each is updated once a step.
     pub fn update(&mut self, slot: &mut Slot<'_>, learning_rate: f64) {
         match self {

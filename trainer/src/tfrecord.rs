@@ -7,5 +7,5 @@ mod checksum;
 mod reader;
 mod writer;
 
-pub use self::reader::{Record, RecordError, RecordReader};
+pub use self::reader::{Record, RecordError, RecordReader, index};
 pub use self::writer::RecordWriter;

@@ -2,4 +2,6 @@
 
 pub(crate) mod masks;
 #[cfg(feature = "torch")]
+pub(crate) mod pretrain;
+#[cfg(feature = "torch")]
 pub(crate) mod sanity;

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let batch = mock(&recipe)?;
     let ready = begin.elapsed();
     let logs = learner.step(&batch);
-    let step = begin.elapsed() - ready;
+    let step = begin.elapsed().saturating_sub(ready);
     anyhow::ensure!(
         logs.loss.is_finite(),
         "the loss is {}: training does not work here",

@@ -1,9 +1,10 @@
 //! What a step says about itself.
 
+use serde::Serialize;
 use tch::{Tensor, no_grad};
 
 /// The numbers of one step, as upstream logs them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Logs {
     /// What is minimised: the sum of the next two.
     pub loss: f64,
@@ -22,7 +23,7 @@ pub struct Logs {
 }
 
 /// How vectors are spread: the first sign of a collapse.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// Mean of all values.
     pub mean: f64,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
-use super::{Moments, Slot};
+use super::{Memory, Slot};
 
 /// Settings of `AdamW`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,9 +31,14 @@ impl Default for AdamWSettings {
     }
 }
 
+/// How first moments are called in a memory.
+const FIRST: &str = "first.";
+/// How second moments are.
+const SECOND: &str = "second.";
+
 /// What is remembered of a weight.
 #[derive(Debug)]
-struct Memory {
+struct Moments {
     first: Tensor,
     second: Tensor,
     updates: i32,
@@ -43,7 +48,7 @@ struct Memory {
 #[derive(Debug)]
 pub struct AdamW {
     settings: AdamWSettings,
-    memory: BTreeMap<String, Memory>,
+    moments: BTreeMap<String, Moments>,
 }
 
 impl AdamW {
@@ -52,20 +57,39 @@ impl AdamW {
     pub const fn new(settings: AdamWSettings) -> Self {
         Self {
             settings,
-            memory: BTreeMap::new(),
+            moments: BTreeMap::new(),
         }
     }
 
-    /// The first and the second moments of each weight that was updated.
-    #[must_use]
-    pub fn moments(&self) -> [Moments; 2] {
-        let of = |moment: fn(&Memory) -> &Tensor| {
-            let memory = self.memory.iter();
-            memory
-                .map(|(name, it)| (name.clone(), moment(it).shallow_clone()))
-                .collect()
-        };
-        [of(|memory| &memory.first), of(|memory| &memory.second)]
+    pub(super) fn memory(&self) -> Memory {
+        let moments = self.moments.iter();
+        let both = moments.flat_map(|(name, of)| {
+            let kept = |moment: &Tensor| (moment.copy(), i64::from(of.updates));
+            [
+                (format!("{FIRST}{name}"), kept(&of.first)),
+                (format!("{SECOND}{name}"), kept(&of.second)),
+            ]
+        });
+        both.collect()
+    }
+
+    pub(super) fn recall(&mut self, mut memory: Memory) {
+        let names: Vec<String> = memory
+            .keys()
+            .filter_map(|key| key.strip_prefix(FIRST).map(str::to_owned))
+            .collect();
+        let moments = names.into_iter().filter_map(|name| {
+            let (first, updates) = memory.remove(&format!("{FIRST}{name}"))?;
+            let (second, _) = memory.remove(&format!("{SECOND}{name}"))?;
+            let updates = i32::try_from(updates).ok()?;
+            let moments = Moments {
+                first,
+                second,
+                updates,
+            };
+            Some((name, moments))
+        });
+        self.moments = moments.collect();
     }
 
     pub(super) fn update(&mut self, slot: &mut Slot<'_>, learning_rate: f64) {
@@ -74,21 +98,21 @@ impl AdamW {
             betas: [b1, b2],
             epsilon,
         } = self.settings;
-        let fresh = || Memory {
+        let fresh = || Moments {
             first: slot.gradient.zeros_like(),
             second: slot.gradient.zeros_like(),
             updates: 0,
         };
         no_grad(|| {
-            let memory = self
-                .memory
+            let moments = self
+                .moments
                 .entry(slot.name.to_owned())
                 .or_insert_with(fresh);
-            memory.updates += 1;
-            memory.first = &memory.first * b1 + slot.gradient * (1.0 - b1);
-            memory.second = &memory.second * b2 + slot.gradient.square() * (1.0 - b2);
-            let first = &memory.first / (1.0 - b1.powi(memory.updates));
-            let second = &memory.second / (1.0 - b2.powi(memory.updates));
+            moments.updates += 1;
+            moments.first = &moments.first * b1 + slot.gradient * (1.0 - b1);
+            moments.second = &moments.second * b2 + slot.gradient.square() * (1.0 - b2);
+            let first = &moments.first / (1.0 - b1.powi(moments.updates));
+            let second = &moments.second / (1.0 - b2.powi(moments.updates));
             let mut step = first / (second.sqrt() + epsilon);
             if slot.regularised {
                 step += &*slot.weight * weight_decay;

@@ -2,10 +2,12 @@
 //!
 //! Source: BYOL's `utils/optimizers.py` (`lars`, `scale_by_lars`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
-use super::{Moments, Slot};
+use super::{Memory, Slot};
 
 /// Settings of LARS.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub struct LarsSettings {
 #[derive(Debug)]
 pub struct Lars {
     settings: LarsSettings,
-    momentum: Moments,
+    momentum: BTreeMap<String, Tensor>,
 }
 
 impl Lars {
@@ -32,14 +34,22 @@ impl Lars {
     pub const fn new(settings: LarsSettings) -> Self {
         Self {
             settings,
-            momentum: Moments::new(),
+            momentum: BTreeMap::new(),
         }
     }
 
-    /// The momentum of each weight that was updated.
-    #[must_use]
-    pub const fn momentum(&self) -> &Moments {
-        &self.momentum
+    pub(super) fn memory(&self) -> Memory {
+        let momentum = self.momentum.iter();
+        momentum
+            .map(|(name, momentum)| (name.clone(), (momentum.copy(), 0)))
+            .collect()
+    }
+
+    pub(super) fn recall(&mut self, memory: Memory) {
+        let memory = memory.into_iter();
+        self.momentum = memory
+            .map(|(name, (momentum, _))| (name, momentum))
+            .collect();
     }
 
     pub(super) fn update(&mut self, slot: &mut Slot<'_>, learning_rate: f64) {

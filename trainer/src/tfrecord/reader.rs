@@ -1,7 +1,7 @@
 //! Records in. Both checksums are checked, the length's before it is believed, and memory grows with the bytes that
 //! are there, never with the length alone.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
 
@@ -81,6 +81,13 @@ impl<R: Read> RecordReader<R> {
         Self::with_limit(source, Self::PAYLOAD_LIMIT)
     }
 
+    /// Says where in its file the source starts, so that errors and records do.
+    #[must_use]
+    pub const fn starting_at(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
     /// Reads records of at most `limit` bytes.
     pub const fn with_limit(source: R, limit: u64) -> Self {
         Self {
@@ -136,6 +143,40 @@ impl<R: Read> RecordReader<R> {
             })?;
         Ok(taken)
     }
+}
+
+/// Where each record of a file starts, by its lengths alone: payloads are not read.
+pub fn index<R: Read + Seek>(source: &mut R) -> Result<Vec<u64>, RecordError> {
+    let mut offsets = Vec::new();
+    let mut offset = 0;
+    let failed = |offset| move |source| RecordError::Io { offset, source };
+    let end = source.seek(SeekFrom::End(0)).map_err(failed(0))?;
+    while offset < end {
+        source
+            .seek(SeekFrom::Start(offset))
+            .map_err(failed(offset))?;
+        let mut header = [0; LENGTH + CHECKSUM];
+        if end - offset < header.len() as u64 {
+            return Err(RecordError::Truncated { offset });
+        }
+        source.read_exact(&mut header).map_err(failed(offset))?;
+        let (length, checksum) = header.split_at(LENGTH);
+        if matches(length, checksum) != Some(true) {
+            return Err(RecordError::LengthChecksum { offset });
+        }
+        let length = length
+            .first_chunk()
+            .map_or(0, |length| u64::from_le_bytes(*length));
+        offsets.push(offset);
+        let frame = (LENGTH + 2 * CHECKSUM) as u64;
+        let next = length
+            .checked_add(frame)
+            .and_then(|bytes| offset.checked_add(bytes));
+        offset = next
+            .filter(|&next| next <= end)
+            .ok_or(RecordError::Truncated { offset })?;
+    }
+    Ok(offsets)
 }
 
 /// Whether `bytes` have the checksum; nothing if there is no whole checksum.

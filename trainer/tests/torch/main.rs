@@ -3,11 +3,13 @@
 mod augment;
 mod encoder;
 mod golden;
+mod loader;
 mod loss;
 mod masks;
 mod methods;
 mod optimizer;
 mod program;
 mod recipe;
+mod run;
 mod schedules;
 mod train_steps;

@@ -1,0 +1,83 @@
+//! Why a run stops.
+
+use std::path::{Path, PathBuf};
+
+use detcon_core::checkpoint::FileError;
+use detcon_core::files::StageError;
+
+use crate::loader::LoaderError;
+use crate::network::NetworkError;
+use crate::recipe::RecipeError;
+
+/// Why a run cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No batches.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// No recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The folder is of another run.
+    #[error(
+        "{} was started with another recipe ({}): start a run elsewhere, or give the same recipe",
+        folder.display(),
+        differences.join("; ")
+    )]
+    OtherRecipe {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Key, old and new value of each difference.
+        differences: Vec<String>,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {cause}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// A checkpoint is damaged.
+    #[error("{}: {reason}: remove this checkpoint to go on from the one before", place.display())]
+    Damaged {
+        /// The checkpoint.
+        place: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A checkpoint is of another network.
+    #[error("{}: {source}", place.display())]
+    Foreign {
+        /// The checkpoint.
+        place: PathBuf,
+        /// What does not fit.
+        source: NetworkError,
+    },
+    /// The network's tensors do not make a checkpoint.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Tensors cannot be written.
+    #[error(transparent)]
+    Tensors(#[from] FileError),
+    /// A checkpoint cannot be put in its place.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The loss is no number.
+    #[error("the loss of step {step} is {loss}: lower base_learning_rate, or lengthen the warm-up")]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// Its loss.
+        loss: f64,
+    },
+}
+
+impl RunError {
+    pub(super) fn file(path: &Path, cause: std::io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            cause,
+        }
+    }
+}

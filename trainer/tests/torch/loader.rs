@@ -1,0 +1,168 @@
+use std::fs::{self, File};
+use std::io::Cursor;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use detcon_core::segment::SegmentMap;
+use detcon_tests::golden::directory;
+use detcon_trainer::loader::{DataSet, HostBatch, Loader, LoaderError};
+use detcon_trainer::recipe::Recipe;
+use detcon_trainer::sample::{Origin, Sample};
+use detcon_trainer::tfrecord::RecordWriter;
+use image::{DynamicImage, ImageFormat, RgbImage};
+
+fn recipe(overrides: &[&str]) -> Recipe {
+    let overrides: Vec<String> = overrides.iter().map(|&it| it.to_owned()).collect();
+    Recipe::parse("batch = 3\nimage_size = 96", &overrides).unwrap()
+}
+
+fn batches(folder: &Path, recipe: Recipe, first: u64, threads: usize) -> Vec<HostBatch> {
+    let threads = NonZeroUsize::new(threads).unwrap();
+    let (_, loader) = Loader::open(folder, recipe, first, threads).unwrap();
+    loader.take(4).map(Result::unwrap).collect()
+}
+
+#[test]
+fn batches_are_the_same_for_any_number_of_threads_and_from_any_step() {
+    let shards = directory().join("tfrecord");
+    let one = batches(&shards, recipe(&[]), 0, 1);
+    for threads in [2, 4] {
+        assert_eq!(
+            batches(&shards, recipe(&[]), 0, threads),
+            one,
+            "{threads} threads"
+        );
+    }
+    assert_eq!(batches(&shards, recipe(&[]), 2, 2)[..2], one[2..]);
+    assert_ne!(batches(&shards, recipe(&["seed=1"]), 0, 1), one);
+}
+
+/// A shard of PNG images of 8 vertical stripes, whose red says which segment is where.
+fn striped(folder: &Path, images: u32) {
+    let mut writer = RecordWriter::new(File::create(folder.join("train-00000-of-00001")).unwrap());
+    for number in 0..images {
+        let (height, width) = (100 + number, 160);
+        let id = |x: u32| u8::try_from(x / 20).unwrap();
+        let picture = RgbImage::from_fn(width, height, |x, _| image::Rgb([id(x) * 30, 0, 0]));
+        let mut png = Cursor::new(Vec::new());
+        DynamicImage::from(picture)
+            .write_to(&mut png, ImageFormat::Png)
+            .unwrap();
+        let ids = (0..height * width)
+            .map(|at| u16::from(id(at % width)))
+            .collect();
+        let sample = Sample {
+            image: Bytes::from(png.into_inner()),
+            label: number.checked_sub(1),
+            mask: SegmentMap::new(height, width, ids).unwrap(),
+            further_masks: Vec::new(),
+            origin: Origin::default(),
+        };
+        writer
+            .write(&sample.to_example().unwrap().to_bytes())
+            .unwrap();
+    }
+}
+
+/// Where the pixels of a view show a segment, there its mask has it: crops and mirrors are one for both.
+#[test]
+fn masks_move_with_their_images() {
+    let folder = tempfile::tempdir().unwrap();
+    striped(folder.path(), 5);
+    let (mut cells, mut mirrored) = (0, 0);
+    for batch in batches(folder.path(), recipe(&[]), 0, 2) {
+        for view in batch.images().iter().flat_map(|image| &image.views) {
+            let red = |x: usize, y: usize| f32::from(view.pixels[3 * (y * 96 + x)]) / 30.0;
+            mirrored += usize::from(red(0, 48) > red(95, 48));
+            for (cell, &id) in view.grid.iter().enumerate() {
+                let (left, top) = (cell % 3 * 32, cell / 3 * 32);
+                let shown =
+                    (0..32).filter(|x| (red(left + x, top + 16) - f32::from(id)).abs() < 0.5);
+                assert!(
+                    shown.count() >= 6,
+                    "segment {id} is not what cell {cell} shows"
+                );
+                cells += 1;
+            }
+            assert!(view.ids.len() == 16 && view.ids.iter().all(|id| view.grid.contains(id)));
+        }
+    }
+    assert_eq!(cells, 4 * 3 * 2 * 9);
+    assert!(
+        (6..=18).contains(&mirrored),
+        "{mirrored} of 24 views are mirrored"
+    );
+}
+
+#[test]
+fn labels_come_with_their_images() {
+    let folder = tempfile::tempdir().unwrap();
+    striped(folder.path(), 3);
+    let batch = &batches(folder.path(), recipe(&[]), 0, 1)[0];
+    let mut labels: Vec<_> = batch.images().iter().map(|image| image.label).collect();
+    labels.sort_unstable();
+    assert_eq!(labels, [None, Some(0), Some(1)]);
+    let device = batch.to_device(tch::Device::Cpu);
+    assert_eq!(device.views[0].images.size(), [3, 3, 96, 96]);
+    assert!(device.views[0].images.max().double_value(&[]) <= 1.0);
+    assert!(Vec::<i64>::try_from(&device.labels).unwrap().contains(&-1));
+}
+
+#[test]
+fn damaged_records_are_passed_over_up_to_one_in_a_hundred() {
+    let folder = tempfile::tempdir().unwrap();
+    for (images, tolerated) in [(150, true), (20, false)] {
+        striped(folder.path(), images);
+        let path = folder.path().join("train-00000-of-00001");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let recipe = recipe(&["batch=20", "image_size=32"]);
+        let data = Arc::new(DataSet::open(folder.path()).unwrap());
+        assert_eq!(data.len(), u64::from(images));
+        let loader = Loader::start(Arc::clone(&data), recipe, 0, NonZeroUsize::MIN).unwrap();
+        let epoch: Result<Vec<_>, _> = loader.take(8).collect();
+        if tolerated {
+            epoch.unwrap();
+            assert!(data.damaged()[&0].contains("checksum"));
+        } else {
+            let error = epoch.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    LoaderError::Damaged {
+                        damaged: 1,
+                        images: 20,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_folder_without_shards_says_what_makes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = DataSet::open(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("no shards") && error.contains("detcon-train masks"),
+        "{error}"
+    );
+    let empty = folder.path().join("train-00000-of-00001");
+    File::create(&empty).unwrap();
+    assert!(matches!(
+        DataSet::open(folder.path()),
+        Err(LoaderError::Empty)
+    ));
+    fs::write(empty, [0; 30]).unwrap();
+    assert!(
+        DataSet::open(folder.path())
+            .unwrap_err()
+            .to_string()
+            .contains("length")
+    );
+}

@@ -1,0 +1,140 @@
+use std::fs;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::Path;
+
+use detcon_core::checkpoint::{Checkpoint, tensors_from_bytes};
+use detcon_tests::golden::directory;
+use detcon_trainer::recipe::Recipe;
+use detcon_trainer::run::{Run, RunError, RunOptions, latest, read};
+use tch::Device;
+
+const OPTIONS: RunOptions = RunOptions {
+    loader_threads: NonZeroUsize::MIN,
+    checkpoint_every: NonZeroU64::new(2).unwrap(),
+    keep: NonZeroUsize::new(2).unwrap(),
+    device: Device::Cpu,
+};
+
+fn recipe(overrides: &[&str]) -> Recipe {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/tiny.toml");
+    let overrides: Vec<String> = overrides.iter().map(|&it| it.to_owned()).collect();
+    Recipe::read(&path, &overrides).unwrap()
+}
+
+fn open(folder: &Path, recipe: Recipe) -> Result<Run, RunError> {
+    // Sums in parallel could be taken in another order.
+    tch::set_num_threads(1);
+    Run::open(folder, &directory().join("tfrecord"), recipe, OPTIONS)
+}
+
+fn finish(folder: &Path, recipe: Recipe) {
+    let mut run = open(folder, recipe).unwrap();
+    while run.step().unwrap().is_some() {}
+}
+
+/// Step and losses of each line.
+fn losses(folder: &Path) -> Vec<[String; 3]> {
+    let lines = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let line = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        ["step", "loss", "contrast"].map(|key| line[key].to_string())
+    };
+    lines.lines().map(line).collect()
+}
+
+#[test]
+fn a_run_that_was_killed_ends_as_one_that_was_not() {
+    for overrides in [
+        &["method=detcon-b"][..],
+        &["method=detcon-s", "optimizer.adamw.weight_decay=0.1"],
+    ] {
+        let recipe = recipe(overrides);
+        let straight = tempfile::tempdir().unwrap();
+        finish(straight.path(), recipe);
+        let expected = read(&latest(straight.path()).unwrap().unwrap()).unwrap();
+        assert_eq!(expected.step, 8);
+        for killed_after in [1, 2, 5, 7] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut run = open(folder.path(), recipe).unwrap();
+            for _ in 0..killed_after {
+                run.step().unwrap();
+            }
+            drop(run);
+            finish(folder.path(), recipe);
+            let found = read(&latest(folder.path()).unwrap().unwrap()).unwrap();
+            assert!(found == expected, "killed after {killed_after} steps");
+            assert_eq!(losses(folder.path()), losses(straight.path()));
+        }
+    }
+}
+
+#[test]
+fn a_run_keeps_the_last_checkpoints_and_what_inference_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    finish(folder.path(), recipe(&[]));
+    let names = fs::read_dir(folder.path().join("checkpoints")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    assert_eq!(names, ["00000006", "00000008"]);
+    let place = latest(folder.path()).unwrap().unwrap();
+    let bytes = fs::read(place.join("model.safetensors")).unwrap();
+    let backbone = Checkpoint::from_bytes("tiny".parse().unwrap(), &bytes).unwrap();
+    let state = read(&place).unwrap();
+    assert_eq!(
+        &state.tensors["online.conv1.weight"].tensor,
+        backbone.get("conv1.weight")
+    );
+    assert_eq!(state.tensors["online.bn1.running_mean"].updates, 16);
+    let heads = tensors_from_bytes(&fs::read(place.join("heads.safetensors")).unwrap()).unwrap();
+    assert_eq!(heads["projector.linear_1.weight"].shape(), [16, 32]);
+    assert_eq!(losses(folder.path()).len(), 8);
+}
+
+#[test]
+fn another_recipe_is_refused_with_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path(), recipe(&[])).unwrap());
+    let error = open(folder.path(), recipe(&["loss.temperature=0.3"])).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("loss.temperature: 0.1 is now 0.3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_damaged_checkpoint_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    finish(folder.path(), recipe(&["duration.steps=2"]));
+    let path = folder.path().join("checkpoints/00000002/state.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = open(folder.path(), recipe(&["duration.steps=2"]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("00000002") && error.contains("is not what was written"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(&[
+        "base_learning_rate=1e30",
+        "warmup.steps=0",
+        "optimizer.adamw.epsilon=1e-8",
+    ]);
+    let mut run = open(folder.path(), recipe).unwrap();
+    let error = loop {
+        match run.step() {
+            Ok(report) => assert!(report.is_some(), "the run ended"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, RunError::Diverged { .. }), "{error}");
+}
