@@ -78,7 +78,10 @@ pub fn resize_window(
         width: window.width.min(columns.saturating_sub(window.offset_x)),
         ..window
     };
-    assert!(window.height > 0 && window.width > 0, "a window shows something");
+    assert!(
+        window.height > 0 && window.width > 0,
+        "a window shows something"
+    );
     let mut output = vec![0; height as usize * width as usize * 3];
     bicubic::resize(image, window, &mut output, width as usize, scratch);
     RgbImage::new(width, height, output).expect("height times width pixels")

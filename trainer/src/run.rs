@@ -26,6 +26,9 @@ mod error;
 pub use self::checkpoint::{latest, read, write};
 pub use self::error::RunError;
 
+/// One line a step.
+const METRICS: &str = "metrics.jsonl";
+
 /// How a run is carried out: nothing here changes what it computes.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
@@ -83,7 +86,7 @@ impl Run {
         }
         let next = learner.step_number();
         let steps = recipe.steps(data.len());
-        let metrics = metrics(&folder.join("metrics.jsonl"), next)?;
+        let metrics = metrics(&folder.join(METRICS), next)?;
         let loader = Loader::start(data, recipe, next, options.loader_threads)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -149,12 +152,9 @@ impl Run {
     }
 
     fn note(&mut self, report: &StepReport) -> Result<(), RunError> {
-        let mut line = serde_json::to_vec(report).map_err(|error| error.into());
-        if let Ok(line) = &mut line {
-            line.push(b'\n');
-        }
-        line.and_then(|line: Vec<u8>| self.metrics.write_all(&line))
-            .map_err(|source| RunError::file(&self.folder.join("metrics.jsonl"), source))
+        let line = serde_json::to_string(report).map_err(std::io::Error::from);
+        line.and_then(|line| writeln!(self.metrics, "{line}"))
+            .map_err(|cause| RunError::file(&self.folder.join(METRICS), cause))
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::Args;
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::run::{Run, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use tch::Device;
 
 #[derive(Args)]
@@ -52,6 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         eprintln!("going on at step {} of {}", run.next_step(), run.steps());
     }
     let bar = progress(&run);
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
     while let Some(report) = run.step()? {
         bar.set_position(report.step + 1);
         bar.set_message(format!(
@@ -61,6 +68,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             report.images_per_second,
             100.0 * report.waiting,
         ));
+        if stop.load(Ordering::Relaxed) {
+            bar.abandon();
+            let place = run.save()?;
+            println!(
+                "stopped after {} of {} steps, saved in {}: start again to go on",
+                run.next_step(),
+                run.steps(),
+                place.display()
+            );
+            return Ok(());
+        }
     }
     bar.finish();
     println!(

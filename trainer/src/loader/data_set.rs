@@ -81,7 +81,7 @@ impl DataSet {
         let mut place = image;
         loop {
             let error = match self.sample(place).and_then(|sample| make(place, &sample)) {
-                Ok(made) => return Ok(made),
+                Ok(intact) => return Ok(intact),
                 Err(error) => error,
             };
             let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
