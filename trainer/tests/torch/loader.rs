@@ -18,25 +18,25 @@ fn recipe(overrides: &[&str]) -> Recipe {
     Recipe::parse("batch = 3\nimage_size = 96", &overrides).unwrap()
 }
 
-fn batches(folder: &Path, recipe: Recipe, first: u64, threads: usize) -> Vec<HostBatch> {
+fn batches(folder: &Path, recipe: &Recipe, first: u64, threads: usize) -> Vec<HostBatch> {
     let threads = NonZeroUsize::new(threads).unwrap();
-    let (_, loader) = Loader::open(folder, recipe, first, threads).unwrap();
+    let (_, loader) = Loader::open(folder, *recipe, first, threads).unwrap();
     loader.take(4).map(Result::unwrap).collect()
 }
 
 #[test]
 fn batches_are_the_same_for_any_number_of_threads_and_from_any_step() {
     let shards = directory().join("tfrecord");
-    let one = batches(&shards, recipe(&[]), 0, 1);
+    let one = batches(&shards, &recipe(&[]), 0, 1);
     for threads in [2, 4] {
         assert_eq!(
-            batches(&shards, recipe(&[]), 0, threads),
+            batches(&shards, &recipe(&[]), 0, threads),
             one,
             "{threads} threads"
         );
     }
-    assert_eq!(batches(&shards, recipe(&[]), 2, 2)[..2], one[2..]);
-    assert_ne!(batches(&shards, recipe(&["seed=1"]), 0, 1), one);
+    assert_eq!(batches(&shards, &recipe(&[]), 2, 2)[..2], one[2..]);
+    assert_ne!(batches(&shards, &recipe(&["seed=1"]), 0, 1), one);
 }
 
 /// A shard of PNG images of 8 vertical stripes, whose red says which segment is where.
@@ -72,7 +72,7 @@ fn masks_move_with_their_images() {
     let folder = tempfile::tempdir().unwrap();
     striped(folder.path(), 5);
     let (mut cells, mut mirrored) = (0, 0);
-    for batch in batches(folder.path(), recipe(&[]), 0, 2) {
+    for batch in batches(folder.path(), &recipe(&[]), 0, 2) {
         for view in batch.images().iter().flat_map(|image| &image.views) {
             let red = |x: usize, y: usize| f32::from(view.pixels[3 * (y * 96 + x)]) / 30.0;
             mirrored += usize::from(red(0, 48) > red(95, 48));
@@ -100,7 +100,7 @@ fn masks_move_with_their_images() {
 fn labels_come_with_their_images() {
     let folder = tempfile::tempdir().unwrap();
     striped(folder.path(), 3);
-    let batch = &batches(folder.path(), recipe(&[]), 0, 1)[0];
+    let batch = &batches(folder.path(), &recipe(&[]), 0, 1)[0];
     let mut labels: Vec<_> = batch.images().iter().map(|image| image.label).collect();
     labels.sort_unstable();
     assert_eq!(labels, [None, Some(0), Some(1)]);

@@ -21,13 +21,13 @@ fn recipe(overrides: &[&str]) -> Recipe {
     Recipe::read(&path, &overrides).unwrap()
 }
 
-fn open(folder: &Path, recipe: Recipe) -> Result<Run, RunError> {
+fn open(folder: &Path, recipe: &Recipe) -> Result<Run, RunError> {
     // Sums in parallel could be taken in another order.
     tch::set_num_threads(1);
-    Run::open(folder, &directory().join("tfrecord"), recipe, OPTIONS)
+    Run::open(folder, &directory().join("tfrecord"), *recipe, OPTIONS)
 }
 
-fn finish(folder: &Path, recipe: Recipe) {
+fn finish(folder: &Path, recipe: &Recipe) {
     let mut run = open(folder, recipe).unwrap();
     while run.step().unwrap().is_some() {}
 }
@@ -50,17 +50,17 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() {
     ] {
         let recipe = recipe(overrides);
         let straight = tempfile::tempdir().unwrap();
-        finish(straight.path(), recipe);
+        finish(straight.path(), &recipe);
         let expected = read(&latest(straight.path()).unwrap().unwrap()).unwrap();
         assert_eq!(expected.step, 8);
         for killed_after in [1, 2, 5, 7] {
             let folder = tempfile::tempdir().unwrap();
-            let mut run = open(folder.path(), recipe).unwrap();
+            let mut run = open(folder.path(), &recipe).unwrap();
             for _ in 0..killed_after {
                 run.step().unwrap();
             }
             drop(run);
-            finish(folder.path(), recipe);
+            finish(folder.path(), &recipe);
             let found = read(&latest(folder.path()).unwrap().unwrap()).unwrap();
             assert!(found == expected, "killed after {killed_after} steps");
             assert_eq!(losses(folder.path()), losses(straight.path()));
@@ -71,7 +71,7 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() {
 #[test]
 fn a_run_keeps_the_last_checkpoints_and_what_inference_takes() {
     let folder = tempfile::tempdir().unwrap();
-    finish(folder.path(), recipe(&[]));
+    finish(folder.path(), &recipe(&[]));
     let names = fs::read_dir(folder.path().join("checkpoints")).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
@@ -94,8 +94,8 @@ fn a_run_keeps_the_last_checkpoints_and_what_inference_takes() {
 #[test]
 fn another_recipe_is_refused_with_what_differs() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path(), recipe(&[])).unwrap());
-    let error = open(folder.path(), recipe(&["loss.temperature=0.3"])).unwrap_err();
+    drop(open(folder.path(), &recipe(&[])).unwrap());
+    let error = open(folder.path(), &recipe(&["loss.temperature=0.3"])).unwrap_err();
     assert!(
         error
             .to_string()
@@ -107,12 +107,12 @@ fn another_recipe_is_refused_with_what_differs() {
 #[test]
 fn a_damaged_checkpoint_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
-    finish(folder.path(), recipe(&["duration.steps=2"]));
+    finish(folder.path(), &recipe(&["duration.steps=2"]));
     let path = folder.path().join("checkpoints/00000002/state.safetensors");
     let mut bytes = fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&path, bytes).unwrap();
-    let error = open(folder.path(), recipe(&["duration.steps=2"]))
+    let error = open(folder.path(), &recipe(&["duration.steps=2"]))
         .unwrap_err()
         .to_string();
     assert!(
@@ -129,7 +129,7 @@ fn a_loss_that_is_no_number_stops_the_run() {
         "warmup.steps=0",
         "optimizer.adamw.epsilon=1e-8",
     ]);
-    let mut run = open(folder.path(), recipe).unwrap();
+    let mut run = open(folder.path(), &recipe).unwrap();
     let error = loop {
         match run.step() {
             Ok(report) => assert!(report.is_some(), "the run ended"),
