@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use detcon_core::digest::sha256;
+use detcon_core::digest::sha256_file;
 use ureq::http::Uri;
 
 use crate::fetch::{FetchError, FetchOptions, fetch};
@@ -98,7 +98,7 @@ impl Location {
             Self::Address(uri) => fetch(uri, options, scratch)?,
         };
         let file = MappedFile::open(&path).map_err(FetchError::io(&path))?;
-        let found = sha256(file.bytes());
+        let (found, _) = sha256_file(&path).map_err(FetchError::io(&path))?;
         match &options.sha256 {
             Some(expected) if *expected != found => Err(FetchError::Digest {
                 name: self.to_string(),
@@ -125,6 +125,11 @@ impl Opened {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.file.bytes()
+    }
+
+    /// Lets go of the memory that `part` of the bytes takes.
+    pub(crate) fn release(&self, part: &[u8]) {
+        self.file.release(part);
     }
 
     /// Its SHA-256.

@@ -3,19 +3,20 @@
 use detcon_core::arch::{
     BATCH_NORM_EPSILON, BatchNormField, Block, Conv, INPUT_MEAN, INPUT_STD, Version,
 };
-use detcon_core::checkpoint::{Checkpoint, Tensor};
+use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian};
 
 use super::fold::{Folded, fold};
 use super::proto::{
     AttributeProto, Dimension, GraphProto, NodeProto, TensorProto, ValueInfoProto, data_type,
 };
 
-/// Builds the graph of a checkpoint. Values are called as the modules that make them.
-pub(super) fn build(checkpoint: &Checkpoint) -> GraphProto {
+/// Builds the graph of a checkpoint. Values are called as the modules that make them. The weights go to `take` one
+/// by one, as they are made: the graph that is given back has none.
+pub(super) fn build(checkpoint: &Checkpoint, take: &mut dyn FnMut(TensorProto)) -> GraphProto {
     let mut graph = Builder {
         checkpoint,
         nodes: Vec::new(),
-        initializers: Vec::new(),
+        take,
     };
     let pixels = graph.normalise("images");
     let features = match checkpoint.spec().version() {
@@ -36,7 +37,7 @@ pub(super) fn build(checkpoint: &Checkpoint) -> GraphProto {
 struct Builder<'a> {
     checkpoint: &'a Checkpoint,
     nodes: Vec<NodeProto>,
-    initializers: Vec<TensorProto>,
+    take: &'a mut dyn FnMut(TensorProto),
 }
 
 impl Builder<'_> {
@@ -59,15 +60,11 @@ impl Builder<'_> {
     }
 
     fn initializer(&mut self, name: &str, tensor: &Tensor) -> String {
-        self.initializers.push(TensorProto {
+        (self.take)(TensorProto {
             dims: tensor.shape().iter().map(|&axis| length(axis)).collect(),
             data_type: data_type::FLOAT,
             name: name.to_owned(),
-            raw_data: tensor
-                .values()
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
+            raw_data: little_endian(tensor.values()),
         });
         name.to_owned()
     }
@@ -220,7 +217,7 @@ impl Builder<'_> {
         GraphProto {
             node: self.nodes,
             name: self.checkpoint.spec().to_string(),
-            initializer: self.initializers,
+            initializer: Vec::new(),
             input: vec![ValueInfoProto::tensor("images", data_type::UINT8, &images)],
             output: vec![
                 ValueInfoProto::tensor("embedding", data_type::FLOAT, &[axis("N"), channels]),
