@@ -117,7 +117,7 @@ pub fn import(
     let writer = ModelWriter::new(place, options.existing)?;
     let scratch =
         tempfile::tempdir_in(writer.scratch()).map_err(FetchError::io(writer.scratch()))?;
-    let opened = source.open(&options.fetch, scratch.path())?;
+    let mut opened = source.open(&options.fetch, scratch.path())?;
     let (layout, fitted) = match source::open(opened.bytes(), options.network, &Limits::default())?
     {
         Content::Haiku(_) if options.strip_prefix.is_some() => return Err(ImportError::Prefix),
@@ -148,7 +148,7 @@ pub fn import(
     };
     let source = Source {
         uri: source.to_string(),
-        sha256: Some(opened.sha256().to_owned()),
+        sha256: Some(opened.sha256()?.to_owned()),
         layout,
     };
     let license = options.license.clone();

@@ -27,16 +27,12 @@ pub(super) fn fold(checkpoint: &Checkpoint, conv: &str, batch_norm: &str) -> Fol
         .map(|((&offset, &mean), factor)| to_f32(f64::from(offset) - f64::from(mean) * factor))
         .collect();
     let weights_per_output = kernel.values().len() / factors.len();
-    let values = kernel
-        .values()
-        .chunks_exact(weights_per_output)
-        .zip(&factors)
-        .flat_map(|(weights, factor)| {
-            weights
-                .iter()
-                .map(move |&weight| to_f32(f64::from(weight) * factor))
-        })
-        .collect();
+    let mut values = kernel.values().to_vec();
+    for (weights, factor) in values.chunks_exact_mut(weights_per_output).zip(&factors) {
+        for weight in weights {
+            *weight = to_f32(f64::from(*weight) * factor);
+        }
+    }
     Folded {
         kernel: Tensor::new(kernel.shape().to_vec(), values),
         bias: Tensor::new(vec![factors.len()], bias),
