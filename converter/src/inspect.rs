@@ -63,8 +63,9 @@ pub fn inspect(source: &Location, options: &FetchOptions) -> Result<Report, Fetc
         path: std::env::temp_dir(),
         source,
     })?;
-    let opened = source.open(options, scratch.path())?;
-    Ok(report(opened.bytes(), opened.sha256()))
+    let mut opened = source.open(options, scratch.path())?;
+    let sha256 = opened.sha256()?.to_owned();
+    Ok(report(opened.bytes(), &sha256))
 }
 
 fn report(bytes: &[u8], sha256: &str) -> Report {
