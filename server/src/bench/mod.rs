@@ -14,7 +14,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use clap::Args;
@@ -118,6 +118,7 @@ fn share(text: &str) -> Result<f64, String> {
 pub async fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let image = std::fs::read(&arguments.image)
         .with_context(|| format!("{} cannot be read", arguments.image.display()))?;
+    let reference = arguments.reference(&image)?;
     let target = match (&arguments.url, &arguments.models) {
         (Some(url), _) => Target::running(url),
         (None, Some(models)) => {
@@ -128,7 +129,7 @@ pub async fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     target.ready().await?;
     let bench = Bench {
         request: arguments.request(&target, image.clone().into())?,
-        reference: arguments.reference(&image)?,
+        reference,
         arguments,
         target,
     };
@@ -198,16 +199,22 @@ impl BenchArguments {
 
     fn directory(&self, models: &Path) -> anyhow::Result<PathBuf> {
         if let Some(name) = &self.model {
-            return Ok(models.join(name));
+            let directory = models.join(name);
+            ensure!(
+                directory.is_dir(),
+                "{} holds no model {name:?}",
+                models.display()
+            );
+            return Ok(directory);
         }
         let mut directories = detcon_core::model::list(models)?;
         match (directories.pop(), directories.is_empty()) {
             (Some(directory), true) => Ok(directory),
-            (Some(_), false) => anyhow::bail!(
+            (Some(_), false) => bail!(
                 "{} holds several models: name one with --model",
                 models.display()
             ),
-            (None, _) => anyhow::bail!("{} holds no model: import one first", models.display()),
+            (None, _) => bail!("{} holds no model: import one first", models.display()),
         }
     }
 
