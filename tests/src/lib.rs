@@ -5,6 +5,7 @@
     reason = "what panics here fails the test that called it"
 )]
 
+pub mod crowd;
 pub mod golden;
 pub mod models;
 pub mod service;
