@@ -10,6 +10,7 @@ use super::report::{
     BareRates, Closed, Open, Overload, Report, Single, failures, ms, percentile_ms,
 };
 use super::target::Target;
+use crate::engine::EngineError;
 
 /// Seed of what is random here.
 const SEED: u64 = 1;
@@ -28,6 +29,8 @@ pub(super) struct Bench<'a> {
 pub(super) struct Reference {
     /// The bare engine.
     pub(super) engine: Bare,
+    /// The same in float32, where that is another.
+    pub(super) fp32: Option<Bare>,
     /// Median time to decode, crop and resize the image on one thread.
     pub(super) decode: Duration,
 }
@@ -37,10 +40,30 @@ pub(super) struct Reference {
 struct BareRounds {
     batch_1: Vec<f64>,
     batched: Vec<f64>,
+    over_fp32: Vec<f64>,
     runs: Vec<Duration>,
 }
 
 impl BareRounds {
+    /// One more round: one image at a time, batches, and batches in float32.
+    fn measure(
+        &mut self,
+        reference: &mut Reference,
+        batch: usize,
+        span: Duration,
+    ) -> Result<(), EngineError> {
+        let singles = reference.engine.runs(1, span)?;
+        let batched = rate(&reference.engine.runs(batch, span)?, batch);
+        if let Some(fp32) = &mut reference.fp32 {
+            self.over_fp32
+                .push(batched / rate(&fp32.runs(batch, span)?, batch));
+        }
+        self.batch_1.push(rate(&singles, 1));
+        self.batched.push(batched);
+        self.runs.extend(singles);
+        Ok(())
+    }
+
     /// The better of the newest round.
     fn best(&self) -> Option<f64> {
         Some(self.batch_1.last()?.max(*self.batched.last()?))
@@ -102,15 +125,7 @@ impl Bench<'_> {
         for _ in 0..self.arguments.rounds.get() {
             if let Some(reference) = &mut self.reference {
                 let batch = self.arguments.batch.get();
-                let (engine, runs) = (&mut reference.engine, &mut bare.runs);
-                tokio::task::block_in_place(|| -> anyhow::Result<()> {
-                    let singles = engine.runs(1, span)?;
-                    let batches = engine.runs(batch, span)?;
-                    bare.batch_1.push(rate(&singles, 1));
-                    bare.batched.push(rate(&batches, batch));
-                    runs.extend(singles);
-                    Ok(())
-                })?;
+                tokio::task::block_in_place(|| bare.measure(reference, batch, span))?;
             }
             for (clients, rounds) in clients.iter().zip(&mut loops) {
                 let tally = closed(&self.request, clients.get(), span).await;
@@ -139,6 +154,7 @@ impl Bench<'_> {
             batch_1: median(rounds.batch_1)?,
             batched: median(rounds.batched)?,
             batch: self.arguments.batch.get(),
+            over_fp32: median(rounds.over_fp32),
             run_ms: percentile_ms(&rounds.runs, 0.5),
             decode_ms: ms(reference.decode),
         })

@@ -179,9 +179,14 @@ impl BenchArguments {
         };
         let directory = self.directory(models)?;
         let model = ModelDirectory::open(&directory)?;
-        let graph = model.graph(self.precision).with_context(|| {
-            format!("{} has no graph of {}", directory.display(), self.precision)
-        })?;
+        let runtime = Runtime::load(&detcon_runtime::library(self.onnxruntime.as_deref()))?;
+        let open = |precision| -> anyhow::Result<Bare> {
+            let graph = model
+                .graph(precision)
+                .with_context(|| format!("{} has no graph of {precision}", directory.display()))?;
+            let side = model.manifest().preprocess.size() as usize;
+            Ok(Bare::open(&runtime, &graph, side, self.threads())?)
+        };
         let preprocess = model.manifest().preprocess;
         let mut decodes = Vec::with_capacity(DECODES);
         for _ in 0..DECODES {
@@ -189,10 +194,12 @@ impl BenchArguments {
             preprocessed(image, &ImageLimits::default(), preprocess)?;
             decodes.push(start.elapsed());
         }
-        let runtime = Runtime::load(&detcon_runtime::library(self.onnxruntime.as_deref()))?;
-        let side = preprocess.size() as usize;
         Ok(Some(Reference {
-            engine: Bare::open(&runtime, &graph, side, self.threads())?,
+            engine: open(self.precision)?,
+            fp32: match self.precision {
+                Precision::Fp32 => None,
+                Precision::Fp16 | Precision::Int8 => Some(open(Precision::Fp32)?),
+            },
             decode: percentile(&decodes, 0.5).unwrap_or_default(),
         }))
     }

@@ -37,6 +37,8 @@ pub struct BareRates {
     pub batched: f64,
     /// Images in those batches.
     pub batch: usize,
+    /// `batched` over the same in float32; missing where that is what was measured.
+    pub over_fp32: Option<f64>,
     /// Median time of one image.
     pub run_ms: f64,
     /// Median time to decode, crop and resize the image on one thread.
@@ -157,6 +159,13 @@ impl fmt::Display for Report {
                 "bare ONNX Runtime, {} threads, {}: {:.1} images/s at batch 1, {:.1} at batch {}",
                 self.threads, self.precision, it.batch_1, it.batched, it.batch
             )?;
+            if let Some(ratio) = it.over_fp32 {
+                writeln!(
+                    f,
+                    "bare {} ÷ bare fp32, batch {}: {ratio:.2}",
+                    self.precision, it.batch
+                )?;
+            }
         }
         for it in &self.closed {
             writeln!(
