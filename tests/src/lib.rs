@@ -8,4 +8,5 @@
 pub mod crowd;
 pub mod golden;
 pub mod models;
+pub mod results;
 pub mod service;

@@ -8,7 +8,7 @@ pub mod bare;
 pub mod load;
 mod measure;
 pub mod report;
-mod target;
+pub mod target;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// A server, by its address.
 #[derive(Debug)]
-pub(super) struct Target {
+pub struct Target {
     url: String,
     process: Option<Child>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Target {
 impl Target {
     /// One that runs already.
     #[must_use]
-    pub(super) fn running(url: &str) -> Self {
+    pub fn running(url: &str) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
             process: None,
@@ -33,11 +33,7 @@ impl Target {
 
     /// This program as a server of `models` on a free port of this machine, with further flags as on its command
     /// line.
-    pub(super) async fn start(
-        program: &Path,
-        models: &Path,
-        flags: &[String],
-    ) -> anyhow::Result<Self> {
+    pub async fn start(program: &Path, models: &Path, flags: &[String]) -> anyhow::Result<Self> {
         let mut process = Command::new(program)
             .arg("--models")
             .arg(models)
@@ -69,12 +65,12 @@ impl Target {
 
     /// The address of a path.
     #[must_use]
-    pub(super) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
     /// Waits until it is ready.
-    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+    pub async fn ready(&self) -> anyhow::Result<()> {
         let (client, start) = (
             reqwest::Client::builder().no_proxy().build()?,
             Instant::now(),
@@ -98,7 +94,7 @@ impl Target {
 
     /// Resident memory in bytes, of a process of our own on a system that tells it.
     #[must_use]
-    pub(super) fn memory(&self) -> Option<u64> {
+    pub fn memory(&self) -> Option<u64> {
         let id = self.process.as_ref()?.id()?;
         let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{id}/status"))).ok()?;
         let line = status
