@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-torch test-tensorflow check bench openapi fuzz clean
+.PHONY: help serve test test-schema test-torch test-tensorflow check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ test: .deps/onnxruntime .deps/python ## runs every test of the workspace
 test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter
 	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+
+test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what openapi.json allows, and what it does not
+	$(CARGO) build --locked --package detcon-server --package detcon-converter
+	PYTHONPATH=$(abspath .deps/schemathesis) $(PYTHON) tests/python/test_schema.py --bin target/debug
+
 test-tensorflow: ## reads shards with TensorFlow as upstream does; $(PYTHON) must have tensorflow-cpu
 	rm -rf target/test-tensorflow
 	$(CARGO) run --release --locked --package detcon-trainer -- masks --input core/tests --skip-corrupt --shards 2 \
@@ -57,11 +62,13 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, image) f
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/torch
+.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/schemathesis
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
+.deps/schemathesis:
+	@$(PYTHON) scripts/fetch_dependencies.py schemathesis
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)

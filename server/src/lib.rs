@@ -7,6 +7,7 @@ mod accept;
 mod api;
 mod app;
 mod batch;
+pub mod bench;
 pub mod config;
 mod connections;
 mod encode;
@@ -24,4 +25,4 @@ mod view;
 
 pub use app::document;
 pub use registry::{Example, StoreError};
-pub use serve::{ServeError, Server};
+pub use serve::{GREETING, ServeError, Server};

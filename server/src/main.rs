@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
+use detcon_server::bench::{self, BenchArguments};
 use detcon_server::config::{Config, LogArguments, LogFormat};
-use detcon_server::{Example, Server};
+use detcon_server::{Example, GREETING, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -23,8 +24,38 @@ struct Arguments {
     config: Config,
 }
 
+/// What is to be done. Serving needs no name; its flags and a command exclude each other.
+enum Task {
+    Serve(Box<Config>),
+    Bench(Box<BenchArguments>),
+}
+
+impl Task {
+    fn parse() -> Self {
+        let bench = BenchArguments::augment_args(clap::Command::new("bench"));
+        let command = Arguments::command()
+            .subcommand(bench)
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true);
+        let matches = command.get_matches();
+        let parsed = match matches.subcommand() {
+            Some((_bench, matches)) => {
+                BenchArguments::from_arg_matches(matches).map(|it| Self::Bench(Box::new(it)))
+            }
+            None => {
+                Arguments::from_arg_matches(&matches).map(|it| Self::Serve(Box::new(it.config)))
+            }
+        };
+        parsed.unwrap_or_else(|error| error.exit())
+    }
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse().config) {
+    let done = match Task::parse() {
+        Task::Serve(config) => serve(&config),
+        Task::Bench(arguments) => measure(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("detcon-server: {error:#}");
@@ -34,11 +65,16 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
+    bench::run(arguments).await
+}
+
+#[tokio::main]
+async fn serve(config: &Config) -> anyhow::Result<()> {
     start_log(&config.log)?;
     let shutdown = shutdown_signal()?;
     let server = Server::start(config).await?;
-    println!("detcon-server listens on http://{}", server.address());
+    println!("{GREETING}http://{}", server.address());
     tokio::spawn(announce(server.address(), server.loaded()));
     Ok(server.serve(shutdown).await?)
 }

@@ -19,6 +19,9 @@ use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::registry::{EngineOptions, Example, Registry, StoreError};
 
+/// What the program prints before its address, once it can be reached.
+pub const GREETING: &str = "detcon-server listens on ";
+
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
