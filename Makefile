@@ -49,8 +49,9 @@ check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests:
 	$(CARGO) test --locked --package detcon-server --lib openapi
 	$(CARGO) test --locked --package detcon-core --lib schema
 
-bench: .deps/onnxruntime .deps/python ## measures preprocessing and serving; results also in target/bench/*.json
-	$(CARGO) bench --locked --package detcon-tests --bench serving
+bench: .deps/onnxruntime .deps/python ## measures import, preprocessing, serving, pressure; results also in target/bench/*.json
+	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
+	$(CARGO) bench --locked --package detcon-tests --bench import --bench serving --bench pressure
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
