@@ -49,9 +49,9 @@ check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests:
 	$(CARGO) test --locked --package detcon-server --lib openapi
 	$(CARGO) test --locked --package detcon-core --lib schema
 
-bench: .deps/onnxruntime .deps/python ## measures import, preprocessing, serving, pressure; results also in target/bench/*.json
-	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
-	$(CARGO) bench --locked --package detcon-tests --bench import --bench serving --bench pressure
+bench: .deps/onnxruntime .deps/python .deps/scikit-image ## measures masks, import, preprocessing, serving, pressure; results also in target/bench/*.json
+	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-trainer
+	$(CARGO) bench --locked --package detcon-tests --bench masks --bench import --bench serving --bench pressure
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
@@ -63,13 +63,15 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, image) f
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/schemathesis
+.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/schemathesis .deps/scikit-image
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
 .deps/schemathesis:
 	@$(PYTHON) scripts/fetch_dependencies.py schemathesis
+.deps/scikit-image:
+	@$(PYTHON) scripts/fetch_dependencies.py scikit-image
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)

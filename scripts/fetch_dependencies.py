@@ -5,6 +5,7 @@
   fetch_dependencies.py numpy         .deps/python/numpy, with which the tests make checkpoints
   fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
   fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
+  fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
 
 What is there already, from the same pins, is left alone. A folder appears whole or not at all.
 """
@@ -59,6 +60,7 @@ TARGETS = {
     "numpy": (environment, "python"),
     "torch": (environment, "torch"),
     "schemathesis": (environment, "schemathesis"),
+    "scikit-image": (environment, "scikit-image"),
 }
 
 
