@@ -17,6 +17,7 @@ pub mod onnx;
 pub mod pickle;
 pub mod published;
 pub mod quantize;
+pub mod quantized_import;
 pub mod runtime;
 mod self_check;
 pub mod source;

@@ -8,5 +8,6 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod list;
 mod output;
+mod quantization;
 pub(crate) mod quantize;
 pub(crate) mod verify;
