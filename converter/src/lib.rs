@@ -12,6 +12,7 @@ pub mod location;
 mod mapped;
 mod model_update;
 mod model_writer;
+pub mod next_step;
 pub mod npy;
 pub mod onnx;
 pub mod pickle;

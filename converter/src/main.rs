@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{demo, ensure, export, import, inspect, list, quantize, verify};
+use commands::{demo, ensure, export, failure, import, inspect, list, quantize, verify};
 
 /// Turns DetCon checkpoints as they were published (NumPy pickles) into model directories that detcon-server
 /// serves: safetensors, ONNX, and a check that proves them. Nothing in a checkpoint is ever executed.
@@ -42,23 +42,10 @@ fn main() -> ExitCode {
     match run(&Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("detcon-convert: {}", one_line(&error));
+            eprintln!("detcon-convert: {}", failure::line(&error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and what caused it, but for causes whose words the error before them has already.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !line.contains(&cause) {
-            let separator = if line.is_empty() { "" } else { ": " };
-            line.push_str(separator);
-            line.push_str(&cause);
-        }
-    }
-    line.replace('\n', " ")
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {

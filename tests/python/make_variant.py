@@ -9,6 +9,9 @@ Pickles of haiku's modules:
   nan, inf           one weight that is no number
   shape              one kernel of another shape
   holes              two parameters missing, two surplus
+  transformer        modules of a network that is no ResNet
+  resnet77           modules of a ResNet that does not exist
+  huge               an array whose shape asks for 4 TB
 PyTorch archives, as torch.save writes them:
   archive            the weights in --weights (a safetensors file) as a state dict
   wrapped            the same under module.encoder. in {'state_dict': …, 'epoch': 3}
@@ -62,7 +65,21 @@ def haiku(kind):
         del params["tiny_res_net/~/initial_batchnorm"]["scale"]
         params[first.replace("conv_0", "conv_7")] = {"w": np.zeros((1, 1), np.float32)}
         params["decoder/linear"] = {"w": np.zeros((1, 1), np.float32)}
+    if kind == "transformer":
+        params = {f"vit/~/block_{index}/~/attention": {"w": np.zeros((4, 4), np.float32)} for index in range(3)}
+        state = {}
+    if kind == "resnet77":
+        params, state = ({module.replace("tiny_res_net", "res_net77"): entry for module, entry in tree.items()}
+                         for tree in (params, state))
+    if kind == "huge":
+        params[STEM]["w"] = Huge()
     arguments.out.write_bytes(pickle.dumps({"params": params, **({"state": state} if state else {})}, 4))
+
+
+class Huge:
+    def __reduce__(self):
+        make, arguments, (version, _, *rest) = np.zeros(1, np.float32).__reduce__()
+        return make, arguments, (version, (1 << 40,), *rest)
 
 
 def weights():

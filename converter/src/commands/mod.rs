@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod ensure;
 pub(crate) mod export;
+pub(crate) mod failure;
 mod fetching;
 pub(crate) mod import;
 pub(crate) mod inspect;

@@ -23,7 +23,7 @@ pub enum Content<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// A kind of file that is not read.
-    #[error("not supported yet: {kind}; {}", kind.advice())]
+    #[error("it is {kind}: {}", kind.advice())]
     Unsupported {
         /// What it is.
         kind: FileKind,

@@ -1,5 +1,7 @@
 //! The program itself: what it leaves behind, and how it says no.
 
+mod bad_input;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

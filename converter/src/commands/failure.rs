@@ -1,0 +1,53 @@
+//! A failure in one line: what, why, and what to do next.
+
+use std::io::{self, ErrorKind};
+
+use detcon_converter::ensure::EnsureError;
+use detcon_converter::import::ImportError;
+use detcon_converter::next_step::next_step;
+use detcon_converter::quantized_import::QuantizedImportError;
+
+/// The line that tells of `error`.
+pub(crate) fn line(error: &anyhow::Error) -> String {
+    let mut line = causes(error);
+    if let Some(step) = error.chain().find_map(step) {
+        line.push_str("; ");
+        line.push_str(step);
+    }
+    line.replace('\n', " ")
+}
+
+/// The error and what caused it, but for causes whose words the error before them has already.
+fn causes(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            line.push_str(separator);
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
+/// What to do next, where a cause tells and does not say so itself.
+fn step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = cause.downcast_ref::<ImportError>() {
+        return next_step(error);
+    }
+    if let Some(EnsureError::Import(error)) = cause.downcast_ref::<EnsureError>() {
+        return next_step(error);
+    }
+    if let Some(QuantizedImportError::Import(error)) = cause.downcast_ref() {
+        return next_step(error);
+    }
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Some("free some space, or give a place on another disk")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Some("give a place that may be written")
+        }
+        _ => None,
+    }
+}
