@@ -16,6 +16,7 @@ pub mod next_step;
 pub mod npy;
 pub mod onnx;
 pub mod pickle;
+pub mod progress;
 pub mod published;
 pub mod quantize;
 pub mod quantized_import;

@@ -5,6 +5,7 @@ mod commands;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use detcon_converter::progress::working;
 
 use commands::{demo, ensure, export, failure, import, inspect, list, quantize, verify};
 
@@ -49,14 +50,31 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
+    let _shown = working(command.doing());
     match command {
         Command::Import(arguments) => import::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
-        Command::Quantize(arguments) => quantize::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Ensure(arguments) => ensure::run(arguments),
+        Command::Quantize(arguments) => quantize::run(arguments),
+    }
+}
+
+impl Command {
+    /// What is going on meanwhile.
+    const fn doing(&self) -> &'static str {
+        match self {
+            Self::Import(_) => "importing",
+            Self::Inspect(_) => "inspecting",
+            Self::List(_) => "listing",
+            Self::Verify(_) => "verifying",
+            Self::Export(_) => "exporting",
+            Self::Demo(_) => "making an untrained model",
+            Self::Ensure(_) => "making sure of the model",
+            Self::Quantize(_) => "quantizing",
+        }
     }
 }

@@ -7,6 +7,8 @@ use clap::{Args, CommandFactory as _, ValueEnum};
 use detcon_converter::quantize::{Method, QuantizeOptions, Quantized, Target};
 use detcon_core::files::Existing;
 
+use super::output::tell;
+
 /// Precisions that can be made, as the command line spells them.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionArgument {
@@ -102,13 +104,13 @@ fn wanting(message: &str) -> ! {
 /// Tells on standard error which files were no photographs, and whether there were enough that are.
 pub(crate) fn warn(quantized: &Quantized) {
     for file in &quantized.set_aside {
-        eprintln!(
-            "detcon-convert: {} is set aside: {}",
+        tell(&format!(
+            "{} is set aside: {}",
             file.path.display(),
             file.reason
-        );
+        ));
     }
     if let Some(advice) = quantized.too_few() {
-        eprintln!("detcon-convert: {advice}");
+        tell(&advice);
     }
 }
