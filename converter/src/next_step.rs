@@ -71,6 +71,7 @@ fn torch(error: &TorchError) -> Option<&'static str> {
         | TorchError::NoSuchDepth { .. }
         | TorchError::Stem { .. } => Some(SOMETHING_ELSE),
         TorchError::NotAStateDict { .. }
+        | TorchError::ByteOrder
         | TorchError::SeveralStateDicts { .. }
         | TorchError::SeveralNetworks { .. }
         | TorchError::Outside { .. }

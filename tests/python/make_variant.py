@@ -12,13 +12,16 @@ Pickles of haiku's modules:
   transformer        modules of a network that is no ResNet
   resnet77           modules of a ResNet that does not exist
   huge               an array whose shape asks for 4 TB
-PyTorch archives, as torch.save writes them:
+PyTorch's files, as torch.save writes them:
   archive            the weights in --weights (a safetensors file) as a state dict
   wrapped            the same under module.encoder. in {'state_dict': …, 'epoch': 3}
   two                two networks, under encoder_q. and encoder_k.
   transposed         tensors as views whose last axis varies slowest
   outside            a tensor that reaches past its storage
   compressed         the archive deflated
+  legacy             pickles and storages one after another, as before PyTorch 1.6
+  legacy_big         the same, as a big-endian machine would have written it
+  legacy_short       the same, a storage shorter than its tensor
 """
 import argparse
 import collections
@@ -130,13 +133,16 @@ def archive(kind):
     class Pickler(pickle.Pickler):
         def persistent_id(self, value):
             if isinstance(value, Storage):
-                return "storage", storage_class, value.key, "cpu", value.length
+                return "storage", storage_class, value.key, "cpu", value.length, *part
             return None
 
+    part = (None,) if kind.startswith("legacy") else ()
     state = collections.OrderedDict((name, Tensor(values)) for name, values in weights())
     under = lambda prefix: {prefix + name: value for name, value in state.items()}
     value = {"wrapped": {"state_dict": under("module.encoder."), "epoch": 3},
              "two": {**under("encoder_q."), **under("encoder_k.")}}.get(kind, state)
+    if kind.startswith("legacy"):
+        return legacy(kind, value, storages, Pickler)
     pickled = io.BytesIO()
     Pickler(pickled, 2).dump(value)
     method = zipfile.ZIP_DEFLATED if kind == "compressed" else zipfile.ZIP_STORED
@@ -146,6 +152,19 @@ def archive(kind):
         for key, data in enumerate(storages):
             output.writestr(f"archive/data/{key}", data)
         output.writestr("archive/version", "3\n")
+
+
+def legacy(kind, value, storages, pickler):
+    with open(arguments.out, "wb") as output:
+        machine = {"protocol_version": 1001, "little_endian": kind != "legacy_big", "type_sizes": {"int": 4}}
+        for header in (0x1950a86a20f9469cfc6c, 1001, machine):
+            pickle.dump(header, output, 2)
+        pickler(output, 2).dump(value)
+        order = sorted(range(len(storages)), key=str)
+        pickle.dump([str(key) for key in order], output, 2)
+        for key in order:
+            data = storages[key][:-4] if kind == "legacy_short" and key == 0 else storages[key]
+            output.write(struct.pack("<Q", len(data) // 4) + data)
 
 
 if arguments.weights:
