@@ -29,6 +29,7 @@ test: .deps/onnxruntime .deps/python ## runs every test of the workspace
 test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter
 	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+
 test-tensorflow: ## reads shards with TensorFlow as upstream does; $(PYTHON) must have tensorflow-cpu
 	rm -rf target/test-tensorflow
 	$(CARGO) run --release --locked --package detcon-trainer -- masks --input core/tests --skip-corrupt --shards 2 \

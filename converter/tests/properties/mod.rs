@@ -202,7 +202,8 @@ proptest! {
         descr in "[<>|=][fiub][1248]",
         shape in prop::collection::vec(0_usize..=usize::MAX, 0..6),
     ) {
-        let axes: String = shape.iter().map(|axis| format!("{axis}, ")).collect();
+        let axes: Vec<_> = shape.iter().map(|axis| format!("{axis}, ")).collect();
+        let axes = axes.concat();
         let header = format!("{{'descr': '{descr}', 'fortran_order': True, 'shape': ({axes}), }}\n");
         let expected = npy::NpyError::PlainArray { descr, shape };
         prop_assert_eq!(npy::pickle_start(&npy_file(1, &header)), Err(expected));
