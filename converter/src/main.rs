@@ -40,7 +40,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().command) {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| failure::usage(&error));
+    match run(&arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("detcon-convert: {}", failure::line(&error));

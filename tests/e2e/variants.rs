@@ -125,6 +125,25 @@ fn every_tensor_at_fault_is_named() {
 }
 
 #[test]
+fn a_network_in_any_spelling_is_imported_to_the_same_weights_and_heads() {
+    let tiny = models::imported("tiny", 0);
+    let folder = tempfile::tempdir().unwrap();
+    let spellings = ["prefixed", "fortran", "big_endian", "float64"].map(str::to_owned);
+    for kind in spellings
+        .into_iter()
+        .chain((0..=5).map(|n| format!("protocol{n}")))
+    {
+        let file = variant(folder.path(), &kind, None);
+        let place = format!("from-{kind}");
+        let (_, model) = import_as(&file, &place, &ImportOptions::default()).unwrap();
+        for name in ["model.safetensors", "heads.safetensors"] {
+            let digest = |model: &ModelDirectory| model.manifest().files[name].sha256.clone();
+            assert_eq!(digest(&model), digest(&tiny), "{name} of {kind}");
+        }
+    }
+}
+
+#[test]
 fn torch_archives_are_imported_to_the_same_weights() {
     let tiny = models::imported("tiny", 0);
     let weights = tiny.path().join("model.safetensors");

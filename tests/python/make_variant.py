@@ -12,6 +12,11 @@ Pickles of haiku's modules:
   transformer        modules of a network that is no ResNet
   resnet77           modules of a ResNet that does not exist
   huge               an array whose shape asks for 4 TB
+The whole network in another spelling:
+  prefixed           modules below others of a training program
+  fortran, big_endian, float64
+                     arrays stored so
+  protocol0 to protocol5
 PyTorch's files, as torch.save writes them:
   archive            the weights in --weights (a safetensors file) as a state dict
   wrapped            the same under module.encoder. in {'state_dict': …, 'epoch': 3}
@@ -68,6 +73,14 @@ def haiku(kind):
         del params["tiny_res_net/~/initial_batchnorm"]["scale"]
         params[first.replace("conv_0", "conv_7")] = {"w": np.zeros((1, 1), np.float32)}
         params["decoder/linear"] = {"w": np.zeros((1, 1), np.float32)}
+    spelled = {"fortran": np.asfortranarray, "big_endian": lambda value: value.astype(value.dtype.newbyteorder(">")),
+               "float64": lambda value: value.astype(np.float64) if value.dtype == np.float32 else value}.get(kind)
+    if spelled:
+        params, state = ({module: {name: spelled(np.asarray(value)) for name, value in entry.items()}
+                          for module, entry in tree.items()} for tree in (params, state))
+    if kind == "prefixed":
+        params, state = ({f"trainer/~/online/{module}": entry for module, entry in tree.items()}
+                         for tree in (params, state))
     if kind == "transformer":
         params = {f"vit/~/block_{index}/~/attention": {"w": np.zeros((4, 4), np.float32)} for index in range(3)}
         state = {}
@@ -76,7 +89,8 @@ def haiku(kind):
                          for tree in (params, state))
     if kind == "huge":
         params[STEM]["w"] = Huge()
-    arguments.out.write_bytes(pickle.dumps({"params": params, **({"state": state} if state else {})}, 4))
+    protocol = int(kind.removeprefix("protocol")) if kind.startswith("protocol") else 4
+    arguments.out.write_bytes(pickle.dumps({"params": params, **({"state": state} if state else {})}, protocol))
 
 
 class Huge:

@@ -1,11 +1,34 @@
-//! A failure in one line: what, why, and what to do next.
+//! A failure in one line: what, why, and what to do next; and the exit code for it.
 
 use std::io::{self, ErrorKind};
+use std::process::exit;
 
 use detcon_converter::ensure::EnsureError;
 use detcon_converter::import::ImportError;
 use detcon_converter::next_step::next_step;
 use detcon_converter::quantized_import::QuantizedImportError;
+
+/// What wrong usage ends the program with; any other failure ends it with 1.
+const USAGE: i32 = 2;
+
+/// Ends the program as wrong usage does, or as `--help` and `--version` do.
+pub(crate) fn usage(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    // Behind what is wrong clap repeats the usage, of which --help has more.
+    let wrong = text.split("\nUsage:").next().unwrap_or_default();
+    let wrong = wrong.strip_prefix("error: ").unwrap_or(wrong);
+    let words: Vec<_> = wrong.split_whitespace().collect();
+    refuse(&words.join(" "))
+}
+
+/// Ends the program for wrong usage that clap does not know of.
+pub(crate) fn refuse(message: &str) -> ! {
+    eprintln!("detcon-convert: {message}; --help shows the usage");
+    exit(USAGE)
+}
 
 /// The line that tells of `error`.
 pub(crate) fn line(error: &anyhow::Error) -> String {

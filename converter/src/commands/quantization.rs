@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, ValueEnum};
 use detcon_converter::quantize::{Method, QuantizeOptions, Quantized, Target};
 use detcon_core::files::Existing;
 
+use super::failure::refuse;
 use super::output::tell;
 
 /// Precisions that can be made, as the command line spells them.
@@ -86,19 +86,13 @@ impl QuantizationArguments {
             (PrecisionArgument::Fp16, _, Some(held_out))
             | (PrecisionArgument::Fp16, Some(held_out), None) => Target::Fp16 { held_out },
             (PrecisionArgument::Int8, None, _) => {
-                wanting("int8 needs photographs to calibrate on: give --calibrate FOLDER")
+                refuse("int8 needs photographs to calibrate on: give --calibrate FOLDER")
             }
             (PrecisionArgument::Fp16, None, None) => {
-                wanting("fp16 needs photographs to measure it on: give --held-out FOLDER")
+                refuse("fp16 needs photographs to measure it on: give --held-out FOLDER")
             }
         }
     }
-}
-
-fn wanting(message: &str) -> ! {
-    crate::Arguments::command()
-        .error(ErrorKind::MissingRequiredArgument, message)
-        .exit()
 }
 
 /// Tells on standard error which files were no photographs, and whether there were enough that are.
