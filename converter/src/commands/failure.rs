@@ -13,15 +13,17 @@ const USAGE: i32 = 2;
 
 /// Ends the program as wrong usage does, or as `--help` and `--version` do.
 pub(crate) fn usage(error: &clap::Error) -> ! {
-    if !error.use_stderr() {
+    let help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if help || !error.use_stderr() {
         error.exit();
     }
     let text = error.render().to_string();
-    // Behind what is wrong clap repeats the usage, of which --help has more.
-    let wrong = text.split("\nUsage:").next().unwrap_or_default();
-    let wrong = wrong.strip_prefix("error: ").unwrap_or(wrong);
-    let words: Vec<_> = wrong.split_whitespace().collect();
-    refuse(&words.join(" "))
+    // What is wrong, and a tip where clap has one. The usage follows, of which --help has more.
+    let paragraphs = text.strip_prefix("error: ").unwrap_or(&text).split("\n\n");
+    let told = paragraphs
+        .take_while(|it| !it.starts_with("Usage:") && !it.starts_with("For more information"))
+        .map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
+    refuse(&told.collect::<Vec<_>>().join("; "))
 }
 
 /// Ends the program for wrong usage that clap does not know of.
