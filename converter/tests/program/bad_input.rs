@@ -61,7 +61,7 @@ fn variant(kind: &str) -> Vec<u8> {
         .unwrap();
     assert!(
         done.status.success(),
-        "{}",
+        "make test fetches NumPy: {}",
         String::from_utf8_lossy(&done.stderr)
     );
     fs::read(file).unwrap()
