@@ -33,13 +33,13 @@ fn main() {
     let (mut ratios, mut imports, mut copies, mut peak) = (vec![], vec![], vec![], 0);
     for _ in 0..ROUNDS {
         let folder = tempfile::tempdir_in(golden::workspace().join("target")).expect("a folder");
-        let copied = copy(&source, folder.path());
+        let plain = copy(&source, folder.path());
         // What `cp` left to be written must not wait in front of what the import brings to the disk.
         run(&mut Command::new("sync"));
         let (imported, memory) = import(&program, &source, folder.path());
-        ratios.push(imported / copied);
+        ratios.push(imported / plain);
         imports.push(imported);
-        copies.push(copied);
+        copies.push(plain);
         peak = peak.max(memory);
     }
     let (ratio, import, copy) = (median(ratios), median(imports), median(copies));

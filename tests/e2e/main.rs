@@ -13,5 +13,6 @@ mod photographs;
 mod problems;
 mod quantize;
 mod regions;
+mod trees;
 mod variants;
 mod verify;
