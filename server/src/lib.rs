@@ -15,6 +15,7 @@ mod input;
 mod observe;
 mod pipeline;
 mod problem;
+mod protect;
 mod registry;
 mod segmentation;
 mod serve;
@@ -23,5 +24,8 @@ mod testing;
 mod view;
 
 pub use app::document;
+pub use observe::telemetry::{Telemetry, TelemetryError};
+pub use protect::KeysError;
+pub use protect::tls::TlsError;
 pub use registry::{Example, StoreError};
 pub use serve::{ServeError, Server};

@@ -106,7 +106,8 @@ async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() 
 #[tokio::test]
 async fn a_handler_that_panics_is_500() {
     let panics = Router::new().route("/panics", get(async || -> () { panic!("as asked") }));
-    let router = surround(panics).with_state(application([], Duration::from_secs(1)));
+    let app = application([], Duration::from_secs(1));
+    let router = surround(panics, &app).with_state(app);
     let failed = answer(&router, ask(Method::GET, "/panics")).await;
     assert_eq!(failed.problem(), (500, "internal"));
     assert!(failed.headers.contains_key("x-request-id"));
