@@ -13,6 +13,7 @@ use detcon_core::checkpoint::Tensor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Batch, EngineError, Output};
+use crate::observe::{Phase, Timings};
 
 /// Weight of the newest measurement in the moving average of the time an image takes: 1/8.
 const AVERAGE_SHIFT: u32 = 3;
@@ -60,6 +61,8 @@ struct Job {
     output: Output,
     reply: oneshot::Sender<Result<Tensor, EngineFailed>>,
     place: Place,
+    queued: Instant,
+    timings: Timings,
 }
 
 impl Job {
@@ -160,6 +163,8 @@ impl Batcher {
             output,
             reply,
             place,
+            queued: Instant::now(),
+            timings: Timings::current(),
         };
         if let Some(jobs) = &self.jobs {
             // Where the thread has ended the job is dropped, and its receiver says so.
@@ -250,6 +255,7 @@ impl<E: Run> Worker<E> {
         let mut images = Vec::with_capacity(jobs.len() * height * width * 3);
         for job in &jobs {
             images.extend_from_slice(&job.input.pixels);
+            job.timings.add(Phase::Queue, start - job.queued);
         }
         let count = jobs.len();
         let batch = Batch {
@@ -257,13 +263,21 @@ impl<E: Run> Worker<E> {
             images,
         };
         let mut answers = self.answers(&batch, output).into_iter();
-        for Job { reply, place, .. } in jobs {
+        let took = start.elapsed();
+        for Job {
+            reply,
+            place,
+            timings,
+            ..
+        } in jobs
+        {
+            timings.add(Phase::Infer, took);
             // Before the answer, so that whoever has it finds the place free.
             drop(place);
             // Whoever left in the meantime does not want it any more.
             let _ = reply.send(answers.next().ok_or(EngineFailed));
         }
-        self.measure(start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
+        self.measure(took / u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// One answer an image. A batch that cannot be run has none and is logged; the thread goes on to the next.

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{Outcome, process};
+use super::{Outcome, Phase, Timings, process};
 
 /// Upper bounds of durations' buckets, in seconds: from a decoded thumbnail to the default timeout.
 const SECONDS: [f64; 16] = [
@@ -42,6 +42,11 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
 }
@@ -52,6 +57,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Durations<RouteLabels>,
+    phases: Durations<PhaseLabel>,
     outcomes: Family<OutcomeLabel, Counter>,
     /// Requests that have no answer yet.
     pub(super) in_flight: Gauge,
@@ -64,6 +70,12 @@ impl Metrics {
         let mut registry = Registry::with_prefix("detcon");
         let requests = Family::default();
         let durations = Durations::new_with_constructor(|| Histogram::new(SECONDS));
+        let phases = Durations::new_with_constructor(|| Histogram::new(SECONDS));
+        for phase in Phase::ALL {
+            let _ = phases.get_or_create(&PhaseLabel {
+                phase: phase.name(),
+            });
+        }
         let outcomes = Family::<OutcomeLabel, Counter>::default();
         for outcome in Outcome::ALL {
             let _ = outcomes.get_or_create(&OutcomeLabel {
@@ -76,6 +88,11 @@ impl Metrics {
             "request_duration_seconds",
             "From a request's head to its answer's",
             durations.clone(),
+        );
+        registry.register(
+            "request_phase_duration_seconds",
+            "Parts of the work on a request; of several images, the one that took longest",
+            phases.clone(),
         );
         registry.register(
             "request_outcomes",
@@ -92,6 +109,7 @@ impl Metrics {
             registry,
             requests,
             durations,
+            phases,
             outcomes,
             in_flight,
             panics,
@@ -113,6 +131,18 @@ impl Metrics {
             })
             .inc();
         self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Notes where a request's time went.
+    pub(super) fn phases(&self, timings: &Timings) {
+        for (phase, took) in timings.measured() {
+            let label = PhaseLabel {
+                phase: phase.name(),
+            };
+            self.phases
+                .get_or_create(&label)
+                .observe(took.as_secs_f64());
+        }
     }
 
     /// All of them as OpenMetrics text, which Prometheus reads, with what `more` registers for this time only.

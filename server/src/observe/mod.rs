@@ -19,7 +19,7 @@ use tracing::{Instrument as _, Span};
 pub(crate) use id::RequestId;
 pub(crate) use metrics::Metrics;
 pub(crate) use outcome::{Outcome, Refusal};
-pub(crate) use timing::Timings;
+pub(crate) use timing::{Phase, Timings};
 
 use metrics::RequestLabels;
 
@@ -103,6 +103,7 @@ impl Pending {
             problem,
         };
         self.metrics.finished(labels, outcome, duration);
+        self.metrics.phases(&self.timings);
         telemetry::answered(&self.span, status, &self.timings);
         let duration_ms = duration.as_secs_f64() * 1e3;
         tracing::info!(parent: &self.span, status, problem, outcome = outcome.name(), duration_ms, "request");

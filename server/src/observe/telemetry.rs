@@ -187,8 +187,9 @@ pub(super) fn continue_trace(span: &Span, headers: &HeaderMap) {
 /// Notes in the span what became of the request and where its time went.
 pub(super) fn answered(span: &Span, status: u16, timings: &Timings) {
     span.set_attribute("http.response.status_code", i64::from(status));
-    for (phase, took) in timings.milliseconds() {
-        span.set_attribute(format!("detcon.{phase}_ms"), took);
+    for (phase, took) in timings.measured() {
+        let name = format!("detcon.{}_ms", phase.name());
+        span.set_attribute(name, took.as_secs_f64() * 1e3);
     }
     if status >= 500 {
         span.record("otel.status_code", "ERROR");

@@ -135,6 +135,37 @@ async fn a_request_whose_client_leaves_is_counted_as_cancelled() {
 }
 
 #[tokio::test]
+async fn an_answer_says_where_its_time_went_and_the_metrics_know_it_too() {
+    let router = serving([("tiny", ready(answers(), 4))]);
+    for (path, kind) in [
+        ("/v1/embeddings", "application/json"),
+        ("/v1/features", "application/json"),
+    ] {
+        let mut request = post(path);
+        request
+            .headers_mut()
+            .insert("accept", HeaderValue::from_static(kind));
+        let found = answer(&router, request).await;
+        assert_eq!(found.status, 200, "{found:?}");
+        let timing = found.headers["server-timing"].to_str().unwrap();
+        let names: Vec<_> = timing
+            .split(", ")
+            .filter_map(|it| it.split(';').next())
+            .collect();
+        assert_eq!(
+            names,
+            ["total", "decode", "queue", "infer", "encode"],
+            "{path}"
+        );
+    }
+    let found = metrics(&router).await;
+    for phase in ["decode", "queue", "infer", "encode"] {
+        let count = format!("detcon_request_phase_duration_seconds_count{{phase=\"{phase}\"}}");
+        assert!((found[&count] - 2.0).abs() < f64::EPSILON, "{phase}");
+    }
+}
+
+#[tokio::test]
 async fn the_id_of_a_request_is_in_its_answer_and_in_its_problem() {
     let router = serving([("tiny", ready(answers(), 4))]);
     let mut request = ask(Method::GET, "/v1/models/nope");

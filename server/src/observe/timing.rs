@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 tokio::task_local! {
     static CURRENT: Timings;
@@ -48,8 +48,21 @@ impl Timings {
     }
 
     /// Makes these the current ones of a future.
-    pub(super) fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+    pub(crate) fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), future)
+    }
+
+    /// Makes these the current ones of work on another thread.
+    pub(crate) fn within<T>(self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, work)
+    }
+
+    /// Does work that is a phase of the current request.
+    pub(crate) fn measure<T>(phase: Phase, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = work();
+        Self::current().add(phase, start.elapsed());
+        done
     }
 
     /// Notes a phase.
@@ -58,19 +71,21 @@ impl Timings {
         self.0[phase as usize].fetch_max(nanos, Ordering::Relaxed);
     }
 
-    /// The phases that were measured, with their time in milliseconds.
-    pub(super) fn milliseconds(&self) -> impl Iterator<Item = (&'static str, f64)> {
+    /// The phases that were measured.
+    pub(super) fn measured(&self) -> impl Iterator<Item = (Phase, Duration)> {
         Phase::ALL.into_iter().filter_map(|phase| {
             let took = Duration::from_nanos(self.0[phase as usize].load(Ordering::Relaxed));
-            (took > Duration::ZERO).then(|| (phase.name(), took.as_secs_f64() * 1e3))
+            (took > Duration::ZERO).then_some((phase, took))
         })
     }
 
     /// The value of `Server-Timing`, in milliseconds.
     pub(super) fn header(&self, total: Duration) -> String {
         let mut text = format!("total;dur={:.3}", total.as_secs_f64() * 1e3);
-        for (phase, took) in self.milliseconds() {
-            let _ = write!(text, ", {phase};dur={took:.3}"); // a string takes everything
+        for (phase, took) in self.measured() {
+            let milliseconds = took.as_secs_f64() * 1e3;
+            // A string takes everything.
+            let _ = write!(text, ", {};dur={milliseconds:.3}", phase.name());
         }
         text
     }
@@ -95,8 +110,16 @@ mod tests {
     #[tokio::test]
     async fn a_future_has_the_timings_of_its_request() {
         let timings = Timings::default();
-        let work = async { Timings::current().add(Phase::Encode, Duration::from_millis(1)) };
-        timings.scope(work).await;
-        assert_eq!(timings.milliseconds().next(), Some(("encode", 1.0)));
+        let millisecond = Duration::from_millis(1);
+        let elsewhere = timings.scope(async {
+            let timings = Timings::current();
+            let work = move || Timings::current().add(Phase::Encode, millisecond);
+            tokio::task::spawn_blocking(move || timings.within(work))
+        });
+        elsewhere.await.await.unwrap();
+        assert_eq!(
+            timings.measured().next(),
+            Some((Phase::Encode, millisecond))
+        );
     }
 }
