@@ -13,7 +13,7 @@ use detcon_core::checkpoint::Tensor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Batch, EngineError, Output};
-use crate::observe::{Phase, Timings};
+use crate::observe::{EngineStats, Phase, Timings};
 
 /// Weight of the newest measurement in the moving average of the time an image takes: 1/8.
 const AVERAGE_SHIFT: u32 = 3;
@@ -110,6 +110,7 @@ pub(crate) struct Batcher {
     places: Arc<Semaphore>,
     queue: usize,
     image_micros: Arc<AtomicU64>,
+    stats: Arc<EngineStats>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -122,10 +123,12 @@ impl Batcher {
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::unbounded_channel(); // bounded by the places
         let image_micros = Arc::new(AtomicU64::new(0));
+        let stats = Arc::new(EngineStats::default());
         let mut worker = Worker {
             engine,
             pending: VecDeque::new(),
             image_micros: Arc::clone(&image_micros),
+            stats: Arc::clone(&stats),
             model: name.to_owned(),
         };
         let thread = std::thread::Builder::new()
@@ -138,6 +141,7 @@ impl Batcher {
             places,
             queue,
             image_micros,
+            stats,
             thread: Some(thread),
         })
     }
@@ -179,9 +183,21 @@ impl Batcher {
         self.queue
     }
 
+    /// What its engine has done.
+    #[must_use]
+    pub(crate) fn stats(&self) -> &EngineStats {
+        &self.stats
+    }
+
+    /// Images from admission to answer.
+    #[must_use]
+    pub(crate) fn queued(&self) -> usize {
+        self.queue - self.places.available_permits()
+    }
+
     /// How long what is queued will take at the measured pace.
     fn retry_after(&self) -> Duration {
-        let queued = (self.queue - self.places.available_permits()) as u64;
+        let queued = self.queued() as u64;
         Duration::from_micros(
             self.image_micros
                 .load(Ordering::Relaxed)
@@ -205,6 +221,7 @@ struct Worker<E> {
     /// Taken from the channel and not run yet.
     pending: VecDeque<Job>,
     image_micros: Arc<AtomicU64>,
+    stats: Arc<EngineStats>,
     model: String,
 }
 
@@ -229,7 +246,10 @@ impl<E: Run> Worker<E> {
             while let Ok(job) = jobs.try_recv() {
                 self.pending.push_back(job);
             }
+            let before = self.pending.len();
             self.pending.retain(|job| !job.reply.is_closed());
+            let left = before - self.pending.len();
+            self.stats.abandoned.inc_by(left as u64);
             if let Some(kind) = self.pending.front().map(Job::kind) {
                 return Some(self.take(kind, max.get()));
             }
@@ -264,6 +284,9 @@ impl<E: Run> Worker<E> {
         };
         let mut answers = self.answers(&batch, output).into_iter();
         let took = start.elapsed();
+        #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+        self.stats.batches.observe(count as f64);
+        self.stats.calls.observe(took.as_secs_f64());
         for Job {
             reply,
             place,
@@ -292,10 +315,12 @@ impl<E: Run> Worker<E> {
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
+                self.stats.failures.inc();
                 tracing::error!(model, images, %error, "inference failed");
                 Vec::new()
             }
             Err(_panic) => {
+                self.stats.panics.inc();
                 tracing::error!(model, images, "inference panicked");
                 Vec::new()
             }

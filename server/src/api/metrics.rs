@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::app::App;
 use crate::encode;
+use crate::observe::Models;
 use crate::problem::Problem;
 
 /// What Prometheus takes the text for.
@@ -23,6 +24,10 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
     responses((status = 200, description = "Every metric.", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")),
 )]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let text = app.metrics.text(|_| {}).map_err(encode::unwritten)?;
+    let text = {
+        let models = Models(app.registry.states());
+        app.metrics.text(|registry| models.register(registry))
+    }
+    .map_err(encode::unwritten)?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
 }

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use super::{Outcome, Phase, Timings, process};
 
 /// Upper bounds of durations' buckets, in seconds: from a decoded thumbnail to the default timeout.
-const SECONDS: [f64; 16] = [
+pub(super) const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];

@@ -1,5 +1,6 @@
 //! What is known about each request: its id, one line of the log, one outcome in the metrics, its `Server-Timing`.
 
+mod engines;
 mod id;
 mod metrics;
 mod outcome;
@@ -16,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument as _, Span};
 
+pub(crate) use engines::{EngineStats, Models};
 pub(crate) use id::RequestId;
 pub(crate) use metrics::Metrics;
 pub(crate) use outcome::{Outcome, Refusal};

@@ -166,6 +166,41 @@ async fn an_answer_says_where_its_time_went_and_the_metrics_know_it_too() {
 }
 
 #[tokio::test]
+async fn each_model_tells_its_state_its_queue_and_what_its_engine_did() {
+    let refused = || crate::registry::State::Refused("it is damaged".into());
+    let models = [
+        ("a", ready(answers(), 4)),
+        ("b", ready(answers(), 2)),
+        ("c", refused()),
+    ];
+    let router = serving(models);
+    for _ in 0..2 {
+        assert_eq!(
+            answer(&router, post("/v1/embeddings?model=a")).await.status,
+            200
+        );
+    }
+    let found = metrics(&router).await;
+    for (sample, value) in [
+        ("detcon_model_state{model=\"a\",state=\"ready\"}", 1.0),
+        ("detcon_model_state{model=\"c\",state=\"ready\"}", 0.0),
+        ("detcon_model_state{model=\"c\",state=\"refused\"}", 1.0),
+        ("detcon_queue_capacity_images{model=\"b\"}", 2.0),
+        ("detcon_queue_images{model=\"a\"}", 0.0),
+        ("detcon_batch_images_count{model=\"a\"}", 2.0),
+        ("detcon_batch_images_bucket{le=\"1.0\",model=\"a\"}", 2.0),
+        ("detcon_batch_images_count{model=\"b\"}", 0.0),
+        ("detcon_engine_panics_total{model=\"b\"}", 0.0),
+    ] {
+        let known = found
+            .get(sample)
+            .unwrap_or_else(|| panic!("{sample} is not in {found:#?}"));
+        assert!((known - value).abs() < f64::EPSILON, "{sample} is {known}");
+    }
+    assert!(!found.contains_key("detcon_queue_images{model=\"c\"}"));
+}
+
+#[tokio::test]
 async fn the_id_of_a_request_is_in_its_answer_and_in_its_problem() {
     let router = serving([("tiny", ready(answers(), 4))]);
     let mut request = ask(Method::GET, "/v1/models/nope");
