@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use detcon_core::image::ImageLimits;
 
-pub use protect::{Origin, ProtectArguments};
+pub use protect::{ImageOrigin, Origin, ProtectArguments};
 
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;

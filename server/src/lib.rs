@@ -11,6 +11,7 @@ pub mod config;
 mod connections;
 mod encode;
 pub mod engine;
+mod fetch;
 mod input;
 mod observe;
 mod pipeline;

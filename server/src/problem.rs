@@ -11,6 +11,8 @@ use detcon_core::image::ImageError;
 
 pub(crate) use body::ProblemBody;
 
+use crate::fetch::FetchError;
+
 /// What is wrong with a request, or with the server while it answers. The text is the problem's `detail`: what is
 /// wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +48,16 @@ pub(crate) enum Problem {
         index: usize,
         /// What is wrong with it.
         source: ImageError,
+    },
+    /// An image that is named by an address and could not be had from there.
+    #[error(
+        "Image {index} could not be fetched: {reason}. Send the image itself, or another address."
+    )]
+    NotFetched {
+        /// Which image of the request, from 0.
+        index: usize,
+        /// What is wrong.
+        reason: FetchError,
     },
     /// No `Content-Type`.
     #[error(
@@ -216,6 +228,7 @@ impl Problem {
             Self::TooManyImages { .. } => Row(413, "too-many-images", "Too many images"),
             Self::BodyTooLarge { .. } => Row(413, "body-too-large", "Body too large"),
             Self::BodyIncomplete => Row(400, "body-incomplete", "Body incomplete"),
+            Self::NotFetched { .. } => Row(422, "image-not-fetched", "Image not fetched"),
             Self::MissingContentType => Row(415, "missing-content-type", "Content-Type missing"),
             Self::UnsupportedMediaType { .. } => {
                 Row(415, "unsupported-media-type", "Content-Type not read")
@@ -276,7 +289,10 @@ impl Problem {
             | Self::NothingServed
             | Self::ModelLoading { .. }
             | Self::ModelRefused { .. } => Some("model"),
-            Self::Image { .. } | Self::NoImage { .. } | Self::TooManyImages { .. } => Some("input"),
+            Self::Image { .. }
+            | Self::NotFetched { .. }
+            | Self::NoImage { .. }
+            | Self::TooManyImages { .. } => Some("input"),
             _ => None,
         }
     }

@@ -17,6 +17,7 @@ use crate::batch::BatchLimits;
 use crate::config::Config;
 use crate::connections::{self, Waits};
 use crate::engine::{EngineError, Runtime};
+use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::protect::tls::{self, TlsError};
@@ -91,6 +92,7 @@ impl Server {
             images: config.limits.max_images.get(),
             timeout: config.limits.timeout(),
             memory: BodyMemory::new(config.limits.body_memory.max(config.limits.max_body_bytes)),
+            fetcher: Fetcher::new(protect.allow_url.clone(), protect.allow_private_addresses),
         };
         let decoders = config.engine.decode_threads().get();
         let pipeline = Pipeline::new(decoders, config.limits.image(), config.limits.timeout());

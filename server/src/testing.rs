@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use crate::app::{App, router};
 use crate::batch::{BatchLimits, Run};
 use crate::engine::{Batch, EngineError, Output};
+use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::protect::Protection;
@@ -88,6 +89,7 @@ pub(crate) fn protected(
         images: 4,
         timeout: LONG,
         memory: BodyMemory::new(8 << 20),
+        fetcher: Fetcher::default(),
     };
     let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
     Arc::new(App::new(

@@ -10,6 +10,7 @@ mod import;
 mod lifecycle;
 mod photographs;
 mod problems;
+mod protection;
 mod quantize;
 mod regions;
 mod variants;

@@ -172,6 +172,20 @@ async fn what_the_framework_refuses_is_a_problem_too() {
     let router = serving([("tiny", ready(answers(), 4))]);
     for (request, problem) in [
         (ask(Method::GET, "/v1/models/%FF"), (404, "unknown-model")),
+        (
+            ask(Method::GET, "/v1/models/..%2F..%2Fetc%2Fpasswd"),
+            (404, "unknown-model"),
+        ),
+        (ask(Method::GET, "/v1/models/.."), (404, "unknown-model")),
+        (
+            ask(Method::GET, "/v1/models/%2e%2e"),
+            (404, "unknown-model"),
+        ),
+        (
+            ask(Method::GET, "/v1/models/tiny%2F..%2Ftiny"),
+            (404, "unknown-model"),
+        ),
+        (ask(Method::GET, "/v1/models/../../etc"), (404, "not-found")),
         (ask(Method::GET, "/docs/nope.js"), (404, "not-found")),
         (ask(Method::GET, "/nope/%FF"), (404, "not-found")),
         (ask(Method::POST, "/docs/"), (405, "method-not-allowed")),

@@ -23,6 +23,18 @@ pub struct ProtectArguments {
         value_delimiter = ','
     )]
     pub cors_origin: Vec<Origin>,
+    /// Origin that images may be fetched from when a request names them by address, such as https://images.example.org;
+    /// may be given several times, and http only where it is written so [default: none, nothing is fetched].
+    #[arg(
+        long,
+        env = "DETCON_ALLOW_URL",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub allow_url: Vec<ImageOrigin>,
+    /// Also fetches from addresses inside networks (private, loopback, link-local), for those origins.
+    #[arg(long, env = "DETCON_ALLOW_PRIVATE_ADDRESSES", requires = "allow_url")]
+    pub allow_private_addresses: bool,
     /// Certificate chain for TLS, PEM.
     #[arg(
         long,
@@ -74,9 +86,78 @@ impl FromStr for Origin {
     }
 }
 
+/// Where images may be fetched from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageOrigin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl ImageOrigin {
+    /// The origin of an address, if it has one that can be fetched from.
+    #[must_use]
+    pub fn of(address: &Uri) -> Option<Self> {
+        let scheme = address.scheme_str()?.to_owned();
+        let port = match scheme.as_str() {
+            "https" => 443,
+            "http" => 80,
+            _ => return None,
+        };
+        let authority = address.authority()?;
+        if authority.as_str().contains('@') {
+            return None;
+        }
+        Some(Self {
+            scheme,
+            host: authority.host().to_ascii_lowercase(),
+            port: authority.port_u16().unwrap_or(port),
+        })
+    }
+}
+
+impl FromStr for ImageOrigin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "give an origin as https://images.example.org";
+        let address: Uri = text.parse().map_err(|_| expected)?;
+        match Origin::from_str(text)? {
+            Origin::Any => Err(expected),
+            Origin::Exact(_) => Self::of(&address).ok_or(expected),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_belongs_to_one_origin() {
+        let of = |text: &str| ImageOrigin::of(&text.parse().unwrap());
+        let origin: ImageOrigin = "https://images.example.org".parse().unwrap();
+        for same in [
+            "https://images.example.org/a.jpg?b",
+            "HTTPS://Images.example.ORG:443/",
+        ] {
+            assert_eq!(of(same).as_ref(), Some(&origin), "{same}");
+        }
+        for other in [
+            "http://images.example.org/a.jpg",
+            "https://images.example.org:8443/a.jpg",
+            "https://images.example.org.evil.test/",
+            "https://evil.test/images.example.org",
+            "https://images.example.org@evil.test/",
+            "https://evil.test@images.example.org/",
+            "ftp://images.example.org/",
+        ] {
+            assert_ne!(of(other).as_ref(), Some(&origin), "{other}");
+        }
+        for wrong in ["*", "images.example.org", "https://images.example.org/a"] {
+            assert!(wrong.parse::<ImageOrigin>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {

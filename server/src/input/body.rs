@@ -113,7 +113,7 @@ async fn collect(length: Option<usize>, body: &mut Body, limits: &Limits) -> Res
 }
 
 /// Makes a share as large as a body of `bytes` needs.
-fn grow(share: &mut Share, bytes: usize, memory: &BodyMemory) -> Result<(), Problem> {
+pub(super) fn grow(share: &mut Share, bytes: usize, memory: &BodyMemory) -> Result<(), Problem> {
     let full = || Problem::Overloaded {
         retry_after: MEMORY_RETRY,
     };
@@ -143,6 +143,7 @@ mod tests {
             images: 1,
             timeout: Duration::from_mins(1),
             memory: BodyMemory::new(memory),
+            fetcher: crate::fetch::Fetcher::default(),
         }
     }
 

@@ -22,6 +22,10 @@ fn every() -> Vec<Problem> {
         image(ImageError::Empty),
         image(ImageError::UnknownFormat),
         image(ImageError::TooManyBytes { bytes: 2, limit: 1 }),
+        Problem::NotFetched {
+            index: 0,
+            reason: FetchError::Address,
+        },
         Problem::MissingContentType,
         Problem::UnsupportedMediaType {
             content_type: text(),
