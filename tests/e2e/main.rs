@@ -13,6 +13,7 @@ mod photographs;
 mod problems;
 mod quantize;
 mod regions;
+mod regions_refused;
 mod trees;
 mod variants;
 mod verify;
