@@ -34,12 +34,12 @@ test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what
 	$(CARGO) build --locked --package detcon-server --package detcon-converter
 	PYTHONPATH=$(abspath .deps/schemathesis) $(PYTHON) tests/python/test_schema.py --bin target/debug
 
-test-tensorflow: ## reads shards with TensorFlow as upstream does; $(PYTHON) must have tensorflow-cpu
+test-tensorflow: .deps/tensorflow ## reads shards with TensorFlow as upstream does (fetches 1.5 GB; apart from `make test`)
 	rm -rf target/test-tensorflow
 	$(CARGO) run --release --locked --package detcon-trainer -- masks --input core/tests --skip-corrupt --shards 2 \
 		--scale 100 --min-size 20 --output target/test-tensorflow > /dev/null
-	$(PYTHON) tests/python/parse_shards.py target/test-tensorflow
-	$(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
+	PYTHONPATH=.deps/tensorflow $(PYTHON) tests/python/parse_shards.py target/test-tensorflow
+	PYTHONPATH=.deps/tensorflow $(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
 
 check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check
@@ -63,7 +63,7 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, ima
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/schemathesis .deps/scikit-image
+.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/schemathesis .deps/scikit-image .deps/tensorflow
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/python:
@@ -72,6 +72,8 @@ clean: ## removes what was built and fetched, but no models
 	@$(PYTHON) scripts/fetch_dependencies.py schemathesis
 .deps/scikit-image:
 	@$(PYTHON) scripts/fetch_dependencies.py scikit-image
+.deps/tensorflow:
+	@$(PYTHON) scripts/fetch_dependencies.py tensorflow
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)

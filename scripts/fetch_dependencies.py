@@ -6,6 +6,7 @@
   fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
   fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
   fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
+  fetch_dependencies.py tensorflow    .deps/tensorflow, an environment of its own for `make test-tensorflow` (1.5 GB)
 
 What is there already, from the same pins, is left alone. A folder appears whole or not at all.
 """
@@ -61,6 +62,7 @@ TARGETS = {
     "torch": (environment, "torch"),
     "schemathesis": (environment, "schemathesis"),
     "scikit-image": (environment, "scikit-image"),
+    "tensorflow": (environment, "tensorflow"),
 }
 
 

@@ -14,6 +14,7 @@ mod problems;
 mod protection;
 mod quantize;
 mod regions;
+mod regions_refused;
 mod trees;
 mod variants;
 mod verify;

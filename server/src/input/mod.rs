@@ -4,6 +4,7 @@ mod body;
 mod fields;
 mod json;
 mod multipart;
+pub(crate) mod parameters;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -17,6 +18,8 @@ use crate::fetch::{FetchError, Fetcher};
 use crate::problem::Problem;
 use body::Held;
 pub(crate) use fields::{Fields, Mask, Shape, invalid};
+use parameters::{MODEL, NORMALIZE};
+pub(crate) use parameters::{document_fields, documented};
 
 /// How numbers are written in a JSON answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,8 +108,8 @@ impl Upload {
 }
 
 /// Fields of a request for embeddings that is not JSON.
-const EMBEDDINGS: Shape = Shape {
-    fields: &["model", "normalize"],
+pub(crate) const EMBEDDINGS: Shape = Shape {
+    fields: &[MODEL, NORMALIZE],
     images: None,
     mask: Mask::Unknown,
 };
@@ -121,8 +124,8 @@ pub(crate) async fn embeddings(
         Form::Raw | Form::Multipart => {
             let mut upload = upload(form, request, EMBEDDINGS, limits).await?;
             Ok(Embeddings {
-                model: upload.fields.take("model")?,
-                normalize: upload.fields.take("normalize")?.unwrap_or(false),
+                model: upload.fields.take(MODEL)?,
+                normalize: upload.fields.take(NORMALIZE)?.unwrap_or(false),
                 images: upload.images,
                 encoding: Encoding::default(),
                 dimensions: None,
@@ -131,7 +134,7 @@ pub(crate) async fn embeddings(
         }
         Form::Json => {
             let mut fields = Fields::from_query(EMBEDDINGS, request.uri())?;
-            let query = (fields.take("model")?, fields.take("normalize")?);
+            let query = (fields.take(MODEL)?, fields.take(NORMALIZE)?);
             let (parts, body) = request.into_parts();
             json(whole(&parts.headers, body, limits).await?, query, limits).await
         }
