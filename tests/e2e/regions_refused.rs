@@ -183,7 +183,7 @@ async fn more_regions_than_are_accepted_and_run_lengths_that_lie_are_refused() {
         ("rle", "[]".to_owned(), "There is no region"),
         (
             "rle",
-            rle(sides, json!([1; 100_000])).to_string(),
+            rle(sides, json!(vec![1; 100_000])).to_string(),
             "The run lengths add up to",
         ),
         (
