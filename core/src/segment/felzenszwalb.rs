@@ -25,7 +25,7 @@ pub struct Felzenszwalb {
     kernel: Kernel,
 }
 
-/// Buffers of one segmentation, reused by the next: about 100 bytes for each pixel of the largest image so far.
+/// Buffers of one segmentation, reused by the next: about 150 bytes for each pixel of the largest image so far.
 #[derive(Debug, Default)]
 pub struct Workspace {
     blur: Blur,
