@@ -1,16 +1,13 @@
 //! `detcon-server`: serves embeddings of photographs over HTTP.
 
-use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 use detcon_server::bench::{self, BenchArguments};
-use detcon_server::config::{Config, LogArguments, LogFormat};
-use detcon_server::{Example, GREETING, Server};
+use detcon_server::config::Config;
+use detcon_server::{Example, GREETING, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Serves embeddings of photographs by DetCon models over HTTP.
 ///
@@ -71,24 +68,24 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    start_log(&config.log)?;
+    let _telemetry = Telemetry::start(&config.log)?;
     let shutdown = shutdown_signal()?;
     let server = Server::start(config).await?;
-    println!("{GREETING}http://{}", server.address());
-    tokio::spawn(announce(server.address(), server.loaded()));
+    println!("{GREETING}{}", server.url());
+    tokio::spawn(announce(server.url(), server.loaded()));
     Ok(server.serve(shutdown).await?)
 }
 
 /// Says what to try once there is something to try.
-async fn announce(address: SocketAddr, loaded: impl Future<Output = Option<Example>>) {
+async fn announce(url: String, loaded: impl Future<Output = Option<Example>>) {
     let query = match loaded.await {
         Some(Example::Unnamed) => String::new(),
         Some(Example::Named(name)) => format!("?model={name}"),
-        None => return println!("no model is served: http://{address}/v1/models says why"),
+        None => return println!("no model is served: {url}/v1/models says why"),
     };
     println!(
         "try: curl --data-binary @tests/golden/images/astronaut.jpg -H 'Content-Type: image/jpeg' \
-         'http://{address}/v1/embeddings{query}'"
+         '{url}/v1/embeddings{query}'"
     );
 }
 
@@ -102,18 +99,4 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static
             _ = interrupt.recv() => {}
         }
     })
-}
-
-fn start_log(arguments: &LogArguments) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {:?}", arguments.log))?;
-    let log = tracing_subscriber::fmt()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match arguments.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use detcon_tests::results::median;
 use detcon_tests::{golden, results};
 use serde_json::json;
 
@@ -114,9 +115,4 @@ fn memory(process: &Child) -> u64 {
         line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
     });
     kibibytes.unwrap_or(0) << 10 // a process that has just ended tells nothing any more
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

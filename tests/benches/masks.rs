@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use detcon_core::image::{ImageLimits, RgbImage, decode};
 use detcon_core::segment::{Felzenszwalb, Workspace};
+use detcon_tests::results::median;
 use detcon_tests::{golden, results};
 use serde_json::{Value, json};
 
@@ -144,10 +145,4 @@ fn masks() -> Value {
         "  {rate:.1} images/s; ImageNet's training images on {CORES} such cores in {minutes:.0} minutes"
     );
     json!({"images": count, "pixels": pixels, "images_per_second_and_core": rate, "imagenet_minutes_on_16_cores": minutes})
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

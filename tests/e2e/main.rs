@@ -11,6 +11,7 @@ mod import;
 mod lifecycle;
 mod photographs;
 mod problems;
+mod protection;
 mod quantize;
 mod regions;
 mod regions_refused;

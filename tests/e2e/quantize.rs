@@ -14,14 +14,8 @@ use detcon_converter::quantized_import::{QuantizedImportError, import_quantized}
 use detcon_converter::runtime::Runtime;
 use detcon_core::files::Existing;
 use detcon_core::model::{ModelDirectory, Precision};
+use detcon_tests::service::library;
 use detcon_tests::{golden, models};
-
-fn library() -> PathBuf {
-    std::env::var_os("DETCON_ONNXRUNTIME").map_or_else(
-        || golden::workspace().join(".deps/onnxruntime/libonnxruntime.so"),
-        PathBuf::from,
-    )
-}
 
 /// A copy of an imported model, in a store of its own.
 struct Copy {

@@ -54,7 +54,7 @@ pub struct BenchArguments {
     /// The model that is asked [default: the only one].
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Arithmetic of the bare engine.
+    /// Arithmetic of the bare engine; lower ones are also held against fp32.
     #[arg(long, value_name = "PRECISION", default_value = "fp32", value_parser = precision)]
     precision: Precision,
     /// Threads of the bare engine [default: the processors this process may use].
@@ -148,14 +148,7 @@ impl BenchArguments {
             .onnxruntime
             .iter()
             .flat_map(|path| ["--onnxruntime".to_owned(), path.display().to_string()]);
-        let precision = match self.precision {
-            Precision::Fp32 => None,
-            lower => Some(["--precision".to_owned(), lower.to_string()]),
-        };
-        library
-            .chain(precision.into_iter().flatten())
-            .chain(self.server.iter().cloned())
-            .collect()
+        library.chain(self.server.iter().cloned()).collect()
     }
 
     fn request(&self, target: &Target, image: Bytes) -> anyhow::Result<Request> {
