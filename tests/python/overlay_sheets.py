@@ -21,7 +21,7 @@ SHEETS = {
     "regions-kmeans": "method=kmeans&stage=c4&k=6&size=448",
     "regions-given": None,
 }
-HEIGHT, GAP, COLORS = 200, 6, 128
+HEIGHT, GAP, COLORS = 240, 6, 256
 
 
 def overlay(server, program, golden, photograph, query):
@@ -41,7 +41,8 @@ def sheet(pictures):
     for picture, size in zip(pictures, sizes):
         row.paste(picture.resize(size, Image.Resampling.BOX), (left, 0))
         left += size[0] + GAP
-    return row.quantize(COLORS, dither=Image.Dither.FLOYDSTEINBERG)
+    palette = row.quantize(COLORS)
+    return row.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def main():
