@@ -4,6 +4,7 @@
 //! No network access, no async, no torch and no ONNX Runtime: everything here is a pure function of bytes,
 //! but for the few that read and write files.
 
+pub mod addresses;
 pub mod arch;
 pub mod checkpoint;
 pub mod digest;

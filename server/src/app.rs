@@ -1,26 +1,27 @@
 //! The application: every route on one screen, and what surrounds all of them, outermost first.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
+use utoipa::{Modify as _, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::api::{embeddings, features, health, models, regions, segmentations};
+use crate::api::{embeddings, features, health, metrics, models, regions, segmentations};
 use crate::input::Limits;
-use crate::observe;
+use crate::observe::{self, Metrics};
 use crate::pipeline::Pipeline;
 use crate::problem::Problem;
+use crate::protect::{self, Protected, Protection};
 use crate::registry::Registry;
 
 /// What every handler can reach.
@@ -29,15 +30,24 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) pipeline: Pipeline,
     pub(crate) limits: Limits,
+    pub(crate) protection: Protection,
+    pub(crate) metrics: Arc<Metrics>,
     closing: AtomicBool,
 }
 
 impl App {
-    pub(crate) const fn new(registry: Registry, pipeline: Pipeline, limits: Limits) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        pipeline: Pipeline,
+        limits: Limits,
+        protection: Protection,
+    ) -> Self {
         Self {
             registry,
             pipeline,
             limits,
+            protection,
+            metrics: Arc::new(Metrics::new()),
             closing: AtomicBool::new(false),
         }
     }
@@ -80,28 +90,36 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(models::describe))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
 }
 
 /// The OpenAPI document of the routes.
 #[must_use]
 pub fn document() -> OpenApi {
-    routes().split_for_parts().1
+    let mut document = routes().split_for_parts().1;
+    Protected.modify(&mut document);
+    document
 }
 
 /// The application with its middleware.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let (router, document) = routes().split_for_parts();
-    surround(router.merge(documentation(document))).with_state(app)
+    let (router, _) = routes().split_for_parts();
+    surround(router.merge(documentation(document())), &app).with_state(app)
 }
 
 /// What every request passes, the last layer first.
-fn surround(router: Router<Arc<App>>) -> Router<Arc<App>> {
+fn surround(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
+    let (metrics, panics) = (Arc::clone(&app.metrics), Arc::clone(&app.metrics));
+    let Protection { gate, origins } = app.protection.clone();
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable()) // bodies are bounded where they are read
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(observe::requests))
+        .layer(from_fn_with_state(gate, protect::keys))
+        .layer(option_layer(protect::cors(&origins))) // browsers' questions come without keys
+        .layer(CatchPanicLayer::custom(move |_payload| panicked(&panics)))
+        .layer(from_fn(protect::security))
+        .layer(from_fn_with_state(metrics, observe::requests))
 }
 
 /// Swagger UI and the document. What it does not have is a problem, as everywhere.
@@ -119,7 +137,8 @@ fn documentation(document: OpenApi) -> Router<Arc<App>> {
 }
 
 /// The panic itself is on standard error.
-fn panicked(_payload: Box<dyn Any + Send>) -> Response {
+fn panicked(metrics: &Metrics) -> Response {
+    metrics.panics.inc();
     tracing::error!("a handler panicked");
     Problem::Internal.into_response()
 }

@@ -13,6 +13,7 @@ use detcon_core::checkpoint::Tensor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Batch, EngineError, Output};
+use crate::observe::{EngineStats, Phase, Timings};
 
 /// Weight of the newest measurement in the moving average of the time an image takes: 1/8.
 const AVERAGE_SHIFT: u32 = 3;
@@ -60,6 +61,8 @@ struct Job {
     output: Output,
     reply: oneshot::Sender<Result<Tensor, EngineFailed>>,
     place: Place,
+    queued: Instant,
+    timings: Timings,
 }
 
 impl Job {
@@ -107,6 +110,7 @@ pub(crate) struct Batcher {
     places: Arc<Semaphore>,
     queue: usize,
     image_micros: Arc<AtomicU64>,
+    stats: Arc<EngineStats>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -119,10 +123,12 @@ impl Batcher {
     ) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::unbounded_channel(); // bounded by the places
         let image_micros = Arc::new(AtomicU64::new(0));
+        let stats = Arc::new(EngineStats::default());
         let mut worker = Worker {
             engine,
             pending: VecDeque::new(),
             image_micros: Arc::clone(&image_micros),
+            stats: Arc::clone(&stats),
             model: name.to_owned(),
         };
         let thread = std::thread::Builder::new()
@@ -135,6 +141,7 @@ impl Batcher {
             places,
             queue,
             image_micros,
+            stats,
             thread: Some(thread),
         })
     }
@@ -160,6 +167,8 @@ impl Batcher {
             output,
             reply,
             place,
+            queued: Instant::now(),
+            timings: Timings::current(),
         };
         if let Some(jobs) = &self.jobs {
             // Where the thread has ended the job is dropped, and its receiver says so.
@@ -174,9 +183,21 @@ impl Batcher {
         self.queue
     }
 
+    /// What its engine has done.
+    #[must_use]
+    pub(crate) fn stats(&self) -> &EngineStats {
+        &self.stats
+    }
+
+    /// Images from admission to answer.
+    #[must_use]
+    pub(crate) fn queued(&self) -> usize {
+        self.queue - self.places.available_permits()
+    }
+
     /// How long what is queued will take at the measured pace.
     fn retry_after(&self) -> Duration {
-        let queued = (self.queue - self.places.available_permits()) as u64;
+        let queued = self.queued() as u64;
         Duration::from_micros(
             self.image_micros
                 .load(Ordering::Relaxed)
@@ -200,6 +221,7 @@ struct Worker<E> {
     /// Taken from the channel and not run yet.
     pending: VecDeque<Job>,
     image_micros: Arc<AtomicU64>,
+    stats: Arc<EngineStats>,
     model: String,
 }
 
@@ -224,7 +246,10 @@ impl<E: Run> Worker<E> {
             while let Ok(job) = jobs.try_recv() {
                 self.pending.push_back(job);
             }
+            let before = self.pending.len();
             self.pending.retain(|job| !job.reply.is_closed());
+            let left = before - self.pending.len();
+            self.stats.abandoned.inc_by(left as u64);
             if let Some(kind) = self.pending.front().map(Job::kind) {
                 return Some(self.take(kind, max.get()));
             }
@@ -250,6 +275,7 @@ impl<E: Run> Worker<E> {
         let mut images = Vec::with_capacity(jobs.len() * height * width * 3);
         for job in &jobs {
             images.extend_from_slice(&job.input.pixels);
+            job.timings.add(Phase::Queue, start - job.queued);
         }
         let count = jobs.len();
         let batch = Batch {
@@ -257,13 +283,24 @@ impl<E: Run> Worker<E> {
             images,
         };
         let mut answers = self.answers(&batch, output).into_iter();
-        for Job { reply, place, .. } in jobs {
+        let took = start.elapsed();
+        #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+        self.stats.batches.observe(count as f64);
+        self.stats.calls.observe(took.as_secs_f64());
+        for Job {
+            reply,
+            place,
+            timings,
+            ..
+        } in jobs
+        {
+            timings.add(Phase::Infer, took);
             // Before the answer, so that whoever has it finds the place free.
             drop(place);
             // Whoever left in the meantime does not want it any more.
             let _ = reply.send(answers.next().ok_or(EngineFailed));
         }
-        self.measure(start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
+        self.measure(took / u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// One answer an image. A batch that cannot be run has none and is logged; the thread goes on to the next.
@@ -278,10 +315,12 @@ impl<E: Run> Worker<E> {
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
+                self.stats.failures.inc();
                 tracing::error!(model, images, %error, "inference failed");
                 Vec::new()
             }
             Err(_panic) => {
+                self.stats.panics.inc();
                 tracing::error!(model, images, "inference panicked");
                 Vec::new()
             }

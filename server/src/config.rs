@@ -1,5 +1,7 @@
 //! What the command line and the environment say. Every flag is also a variable `DETCON_…`.
 
+mod protect;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use detcon_core::image::ImageLimits;
+
+pub use protect::{ImageOrigin, Origin, ProtectArguments};
 
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;
@@ -26,6 +30,9 @@ pub struct Config {
     /// What a request may ask for.
     #[command(flatten)]
     pub limits: LimitArguments,
+    /// Who may ask, from where, and over what.
+    #[command(flatten)]
+    pub protect: ProtectArguments,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArguments,
@@ -112,7 +119,8 @@ pub struct LimitArguments {
         value_parser = count
     )]
     pub max_images: NonZeroUsize,
-    /// Longest wait for a request's head, for its body, and then for the answer, in seconds.
+    /// Longest wait for a request's head, for its body, for the answer, and for the client to take some of it, in
+    /// seconds.
     #[arg(
         long,
         env = "DETCON_REQUEST_TIMEOUT",
@@ -140,7 +148,7 @@ impl LimitArguments {
     }
 }
 
-/// What is logged, to standard error.
+/// What is logged, to standard error, and traced.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArguments {
@@ -155,6 +163,10 @@ pub struct LogArguments {
     /// Least severe events that are logged: error, warn, info, debug, trace, or a filter by module.
     #[arg(long, env = "DETCON_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
+    /// Address of an OpenTelemetry collector that is sent a trace of each request, over OTLP/HTTP; /v1/traces is added
+    /// to it [default: none].
+    #[arg(long, env = "DETCON_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How a line of the log is written.

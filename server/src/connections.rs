@@ -5,18 +5,32 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::protect::tls::HTTP2;
+
+/// Most headers of a request.
+const MAX_HEADERS: usize = 64;
+/// Longest head of a request, in bytes, and twice that at the very most; HTTP/2 counts 32 more for each header.
+const MAX_HEAD: usize = 64 << 10;
+/// Requests that a client may have under way on one connection of HTTP/2.
+const MAX_STREAMS: u32 = 128;
 
 /// How long connections are waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waits {
     /// For the head of a request; a connection without one for as long is closed.
     pub(crate) head: Duration,
+    /// For a client to take some of its answer.
+    pub(crate) write: Duration,
     /// For requests in flight, at the end.
     pub(crate) grace: Duration,
 }
@@ -24,6 +38,7 @@ pub(crate) struct Waits {
 /// Takes connections until `shutdown`, then lets those that are open finish their request.
 pub(crate) async fn serve(
     mut listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
     waits: Waits,
     shutdown: impl Future<Output = ()>,
@@ -35,7 +50,13 @@ pub(crate) async fn serve(
             // It retries what the system refuses, such as more open files than there may be.
             (stream, _address) = Listener::accept(&mut listener) => {
                 let watcher = graceful.watcher();
-                open.spawn(connection(stream, router.clone(), waits.head, watcher));
+                let (tls, router) = (tls.clone(), router.clone());
+                open.spawn(async move {
+                    match tls {
+                        Some(tls) => secret(stream, &tls, router, waits, watcher).await,
+                        None => connection(patient(stream, waits), false, router, waits, watcher).await,
+                    }
+                });
             }
             Some(_closed) = open.join_next() => {}
             () = &mut shutdown => break,
@@ -56,111 +77,68 @@ pub(crate) async fn serve(
     open.shutdown().await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    head: Duration,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+/// A connection that breaks when the client takes nothing of what is written for too long.
+fn patient(stream: TcpStream, waits: Waits) -> TimeoutStream<TcpStream> {
     // An answer's last piece would otherwise wait until the client has confirmed the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let connection = http1::Builder::new()
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(waits.write));
+    stream
+}
+
+/// Agrees with the client on keys and a version of HTTP first.
+async fn secret(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    router: Router,
+    waits: Waits,
+    watcher: Watcher,
+) {
+    let handshake = tls.accept(Box::pin(patient(stream, waits)));
+    match tokio::time::timeout(waits.head, handshake).await {
+        Ok(Ok(stream)) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+            connection(stream, http2, router, waits, watcher).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS was agreed on"),
+        Err(_late) => tracing::debug!("no TLS was agreed on in time"),
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    http2: bool,
+    router: Router,
+    waits: Waits,
+    watcher: Watcher,
+) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .header_read_timeout(waits.head)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(waits.head)
+        .keep_alive_timeout(waits.head)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
+    let builder = if http2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    };
+    let io = TokioIo::new(Box::pin(stream));
+    let connection = builder.serve_connection(io, TowerToHyperService::new(router));
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection broke");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::sync::oneshot;
-    use tokio::task::JoinHandle;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_mins(10);
-
-    async fn start(
-        router: Router,
-        waits: Waits,
-    ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async { stopped.await.unwrap_or(()) };
-        (
-            address,
-            stop,
-            tokio::spawn(serve(listener, router, waits, shutdown)),
-        )
-    }
-
-    async fn ask(address: SocketAddr, text: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
-        stream
-    }
-
-    async fn rest(mut stream: TcpStream) -> String {
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        text
-    }
-
-    #[tokio::test]
-    async fn a_client_that_does_not_finish_its_head_is_let_go() {
-        let waits = Waits {
-            head: Duration::from_millis(50),
-            grace: LONG,
-        };
-        let (address, _stop, _server) = start(Router::new(), waits).await;
-        let stream = ask(address, "GET / HTTP/1.1\r\nHost: ").await;
-        assert!(!rest(stream).await.contains("200 OK"));
-    }
-
-    #[tokio::test]
-    async fn a_request_that_outlasts_the_grace_is_cut_off() {
-        let (arrived, at) = tokio::sync::mpsc::unbounded_channel();
-        let mut at = at;
-        let never = Router::new().route(
-            "/",
-            get(async move || {
-                arrived.send(()).unwrap();
-                std::future::pending::<()>().await;
-            }),
-        );
-        let waits = Waits {
-            head: LONG,
-            grace: Duration::from_millis(10),
-        };
-        let (address, stop, server) = start(never, waits).await;
-        let stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        at.recv().await.unwrap();
-        stop.send(()).unwrap();
-        server.await.unwrap();
-        assert_eq!(rest(stream).await, "");
-    }
-
-    #[tokio::test]
-    async fn idle_connections_do_not_hold_up_the_end() {
-        let waits = Waits {
-            head: LONG,
-            grace: LONG,
-        };
-        let (address, stop, server) = start(Router::new(), waits).await;
-        let mut stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        let mut start = [0; 12];
-        stream.read_exact(&mut start).await.unwrap();
-        assert_eq!(&start, b"HTTP/1.1 404");
-        stop.send(()).unwrap();
-        server.await.unwrap();
-    }
-}
+mod tests;

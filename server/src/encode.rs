@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::accept::Representation;
 use crate::input::Encoding;
+use crate::observe::{Phase, Timings};
 use crate::problem::Problem;
 
 /// Alignment of an array file's data (NumPy's format, version 1.0).
@@ -75,16 +76,16 @@ pub(crate) fn embeddings(
     encoding: Encoding,
 ) -> Result<Response, Problem> {
     let shape = [embeddings.len(), embeddings.first().map_or(0, Vec::len)];
-    let bytes = match representation {
-        Representation::Json => json(&list(model, embeddings, encoding))?,
-        Representation::Npy => npy("<f4", &shape, &little_endian(embeddings.concat())),
+    let bytes = Timings::measure(Phase::Encode, || match representation {
+        Representation::Json => json(&list(model, embeddings, encoding)),
+        Representation::Npy => Ok(npy("<f4", &shape, &little_endian(embeddings.concat()))),
         Representation::Safetensors => {
             let data = little_endian(embeddings.concat());
-            safetensors(&[("embeddings", Dtype::F32, &shape, &data)])?
+            safetensors(&[("embeddings", Dtype::F32, &shape, &data)])
         }
-        Representation::Png => return Err(unwritten("embeddings are no picture")),
-    };
-    Ok(answer(representation, bytes))
+        Representation::Png => Err(unwritten("embeddings are no picture")),
+    });
+    Ok(answer(representation, bytes?))
 }
 
 fn list<'a>(model: &'a str, embeddings: &'a [Vec<f32>], encoding: Encoding) -> EmbeddingList<'a> {
@@ -127,7 +128,7 @@ pub(crate) fn answer(representation: Representation, bytes: Vec<u8>) -> Response
 
 /// JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
-    serde_json::to_vec(value).map_err(unwritten)
+    Timings::measure(Phase::Encode, || serde_json::to_vec(value)).map_err(unwritten)
 }
 
 /// float32 values as they are in files.

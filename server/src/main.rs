@@ -1,15 +1,13 @@
 //! `detcon-server`: serves embeddings of photographs over HTTP.
 
-use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
-use detcon_server::config::{Config, LogArguments, LogFormat};
-use detcon_server::{Example, Server};
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
+use detcon_server::bench::{self, BenchArguments};
+use detcon_server::config::Config;
+use detcon_server::{Example, GREETING, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Serves embeddings of photographs by DetCon models over HTTP.
 ///
@@ -23,8 +21,38 @@ struct Arguments {
     config: Config,
 }
 
+/// What is to be done. Serving needs no name; its flags and a command exclude each other.
+enum Task {
+    Serve(Box<Config>),
+    Bench(Box<BenchArguments>),
+}
+
+impl Task {
+    fn parse() -> Self {
+        let bench = BenchArguments::augment_args(clap::Command::new("bench"));
+        let command = Arguments::command()
+            .subcommand(bench)
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true);
+        let matches = command.get_matches();
+        let parsed = match matches.subcommand() {
+            Some((_bench, matches)) => {
+                BenchArguments::from_arg_matches(matches).map(|it| Self::Bench(Box::new(it)))
+            }
+            None => {
+                Arguments::from_arg_matches(&matches).map(|it| Self::Serve(Box::new(it.config)))
+            }
+        };
+        parsed.unwrap_or_else(|error| error.exit())
+    }
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse().config) {
+    let done = match Task::parse() {
+        Task::Serve(config) => serve(&config),
+        Task::Bench(arguments) => measure(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("detcon-server: {error:#}");
@@ -34,25 +62,30 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(config: &Config) -> anyhow::Result<()> {
-    start_log(&config.log)?;
+async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
+    bench::run(arguments).await
+}
+
+#[tokio::main]
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let _telemetry = Telemetry::start(&config.log)?;
     let shutdown = shutdown_signal()?;
     let server = Server::start(config).await?;
-    println!("detcon-server listens on http://{}", server.address());
-    tokio::spawn(announce(server.address(), server.loaded()));
+    println!("{GREETING}{}", server.url());
+    tokio::spawn(announce(server.url(), server.loaded()));
     Ok(server.serve(shutdown).await?)
 }
 
 /// Says what to try once there is something to try.
-async fn announce(address: SocketAddr, loaded: impl Future<Output = Option<Example>>) {
+async fn announce(url: String, loaded: impl Future<Output = Option<Example>>) {
     let query = match loaded.await {
         Some(Example::Unnamed) => String::new(),
         Some(Example::Named(name)) => format!("?model={name}"),
-        None => return println!("no model is served: http://{address}/v1/models says why"),
+        None => return println!("no model is served: {url}/v1/models says why"),
     };
     println!(
         "try: curl --data-binary @tests/golden/images/astronaut.jpg -H 'Content-Type: image/jpeg' \
-         'http://{address}/v1/embeddings{query}'"
+         '{url}/v1/embeddings{query}'"
     );
 }
 
@@ -66,18 +99,4 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static
             _ = interrupt.recv() => {}
         }
     })
-}
-
-fn start_log(arguments: &LogArguments) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {:?}", arguments.log))?;
-    let log = tracing_subscriber::fmt()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match arguments.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::batch::{Answer, EngineFailed, Full, InputTensor, Place, Places};
 use crate::engine::Output;
+use crate::observe::{Phase, Timings};
 use crate::problem::Problem;
 use crate::registry::Model;
 
@@ -47,7 +48,8 @@ impl Pipeline {
             let mut decoding = JoinSet::new();
             let mut answers: Vec<Option<Answer>> = images.iter().map(|_| None).collect();
             for (index, (bytes, place)) in images.into_iter().zip(places).enumerate() {
-                decoding.spawn(self.clone().enqueue(index, bytes, Arc::clone(model), place));
+                let queued = self.clone().enqueue(index, bytes, Arc::clone(model), place);
+                decoding.spawn(Timings::current().scope(queued));
             }
             while let Some(done) = decoding.join_next().await {
                 let (index, answer) = done.map_err(|error| panicked(&error))??;
@@ -78,7 +80,9 @@ impl Pipeline {
     /// Decodes an image on the pool.
     pub(crate) async fn decode(&self, bytes: Bytes) -> Result<Arc<RgbImage>, Problem> {
         let limits = self.limits;
-        let decoded = self.compute(move || image::decode(&bytes, &limits)).await?;
+        let decoded = self
+            .compute(move || Timings::measure(Phase::Decode, || image::decode(&bytes, &limits)))
+            .await?;
         decoded
             .map(Arc::new)
             .map_err(|source| Problem::Image { index: 0, source })
@@ -98,9 +102,10 @@ impl Pipeline {
         let permit = self
             .in_time(async { wait.await.map_err(|_| Problem::ShuttingDown) })
             .await?;
+        let timings = Timings::current();
         let computed = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work()
+            timings.within(work)
         });
         computed.await.map_err(|error| panicked(&error))
     }
@@ -127,7 +132,9 @@ impl Pipeline {
     ) -> Result<(usize, Answer), Problem> {
         let limits = self.limits;
         let queued = self.compute(move || {
-            let input = preprocessed(&bytes, &limits, model.manifest().preprocess)?;
+            let preprocess = model.manifest().preprocess;
+            let decode = || preprocessed(&bytes, &limits, preprocess);
+            let input = Timings::measure(Phase::Decode, decode)?;
             Ok(model.batcher().submit(input, Output::Embedding, place))
         });
         match queued.await? {
@@ -164,7 +171,7 @@ fn panicked(error: &tokio::task::JoinError) -> Problem {
 }
 
 /// From an encoded image to the graph's input.
-fn preprocessed(
+pub(crate) fn preprocessed(
     bytes: &[u8],
     limits: &ImageLimits,
     preprocess: Preprocess,

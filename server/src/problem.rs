@@ -11,6 +11,8 @@ use detcon_core::image::ImageError;
 
 pub(crate) use body::ProblemBody;
 
+use crate::fetch::FetchError;
+
 /// What is wrong with a request, or with the server while it answers. The text is the problem's `detail`: what is
 /// wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +48,16 @@ pub(crate) enum Problem {
         index: usize,
         /// What is wrong with it.
         source: ImageError,
+    },
+    /// An image that is named by an address and could not be had from there.
+    #[error(
+        "Image {index} could not be fetched: {reason}. Send the image itself, or another address."
+    )]
+    NotFetched {
+        /// Which image of the request, from 0.
+        index: usize,
+        /// What is wrong.
+        reason: FetchError,
     },
     /// No `Content-Type`.
     #[error(
@@ -168,6 +180,18 @@ pub(crate) enum Problem {
         /// How long the server waited.
         seconds: u64,
     },
+    /// No key where one is needed.
+    #[error("This needs an API key: send it as Authorization: Bearer KEY or as X-Api-Key.")]
+    KeyMissing,
+    /// A key that is none of the server's.
+    #[error("The API key is not known here: check it, or ask whoever runs the server for another.")]
+    KeyUnknown,
+    /// A key that is for something else.
+    #[error("The API key does not allow this: it needs one with the scope {needed}.")]
+    KeyNotAllowed {
+        /// Name of the scope.
+        needed: &'static str,
+    },
     /// All places in the queue are taken.
     #[error("The server is at its limit: try again in {} s.", seconds(*retry_after))]
     Overloaded {
@@ -204,6 +228,7 @@ impl Problem {
             Self::TooManyImages { .. } => Row(413, "too-many-images", "Too many images"),
             Self::BodyTooLarge { .. } => Row(413, "body-too-large", "Body too large"),
             Self::BodyIncomplete => Row(400, "body-incomplete", "Body incomplete"),
+            Self::NotFetched { .. } => Row(422, "image-not-fetched", "Image not fetched"),
             Self::MissingContentType => Row(415, "missing-content-type", "Content-Type missing"),
             Self::UnsupportedMediaType { .. } => {
                 Row(415, "unsupported-media-type", "Content-Type not read")
@@ -232,6 +257,9 @@ impl Problem {
             Self::NotFound { .. } => Row(404, "not-found", "Not found"),
             Self::MethodNotAllowed { .. } => Row(405, "method-not-allowed", "Method not allowed"),
             Self::RequestTimeout { .. } => Row(408, "request-timeout", "Request timeout"),
+            Self::KeyMissing => Row(401, "key-missing", "API key missing"),
+            Self::KeyUnknown => Row(401, "key-unknown", "API key not known"),
+            Self::KeyNotAllowed { .. } => Row(403, "key-not-allowed", "API key not sufficient"),
             Self::Overloaded { .. } => Row(503, "overloaded", "Server overloaded"),
             Self::Timeout { .. } => Row(504, "timeout", "No answer in time"),
             Self::ShuttingDown => Row(503, "shutting-down", "Server shutting down"),
@@ -261,7 +289,22 @@ impl Problem {
             | Self::NothingServed
             | Self::ModelLoading { .. }
             | Self::ModelRefused { .. } => Some("model"),
-            Self::Image { .. } | Self::NoImage { .. } | Self::TooManyImages { .. } => Some("input"),
+            Self::Image { .. }
+            | Self::NotFetched { .. }
+            | Self::NoImage { .. }
+            | Self::TooManyImages { .. } => Some("input"),
+            _ => None,
+        }
+    }
+
+    /// How to say who one is, where that is what is missing (RFC 9110, 11.6.1).
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::KeyMissing => Some("Bearer realm=\"detcon\""),
+            Self::KeyUnknown => Some("Bearer realm=\"detcon\", error=\"invalid_token\""),
+            Self::KeyNotAllowed { .. } => {
+                Some("Bearer realm=\"detcon\", error=\"insufficient_scope\"")
+            }
             _ => None,
         }
     }

@@ -133,6 +133,24 @@ pub(crate) enum State {
     Refused(Arc<str>),
 }
 
+impl State {
+    /// Name of [`State::Loading`].
+    pub(crate) const LOADING: &str = "loading";
+    /// Name of [`State::Ready`].
+    pub(crate) const READY: &str = "ready";
+    /// Name of [`State::Refused`].
+    pub(crate) const REFUSED: &str = "refused";
+
+    /// Its name in metrics.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Loading => Self::LOADING,
+            Self::Ready(_) => Self::READY,
+            Self::Refused(_) => Self::REFUSED,
+        }
+    }
+}
+
 /// How models are run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineOptions {

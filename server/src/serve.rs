@@ -9,15 +9,23 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::app::{App, router};
 use crate::batch::BatchLimits;
 use crate::config::Config;
 use crate::connections::{self, Waits};
 use crate::engine::{EngineError, Runtime};
+use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
+use crate::protect::tls::{self, TlsError};
+use crate::protect::{Gate, KeysError, Protection};
 use crate::registry::{EngineOptions, Example, Registry, StoreError};
+
+/// What the program prints before its address, once it can be reached.
+pub const GREETING: &str = "detcon-server listens on ";
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,12 @@ pub enum ServeError {
     /// ONNX Runtime could not be loaded.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The API keys could not be read.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The certificate or its key could not be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address could not be bound.
     #[error("{address} could not be bound: {source}; give another with --listen")]
     Bind {
@@ -49,6 +63,7 @@ pub struct Server {
     app: Arc<App>,
     loaded: watch::Receiver<bool>,
     waits: Waits,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Server {
@@ -62,6 +77,15 @@ impl Server {
     pub async fn start_with(config: &Config, runtime: Runtime) -> Result<Self, ServeError> {
         let (registry, directories) =
             Registry::open(&config.models.models, config.models.default_model.clone())?;
+        let protect = &config.protect;
+        let protection = Protection {
+            gate: Gate::open(protect.api_keys.clone())?,
+            origins: protect.cors_origin.clone(),
+        };
+        let tls = match (&protect.tls_cert, &protect.tls_key) {
+            (Some(cert), Some(key)) => Some(tls::config(cert, key)?),
+            _ => None,
+        };
         let address = config.listen.listen;
         let bind = |source| ServeError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind)?;
@@ -71,10 +95,11 @@ impl Server {
             images: config.limits.max_images.get(),
             timeout: config.limits.timeout(),
             memory: BodyMemory::new(config.limits.body_memory.max(config.limits.max_body_bytes)),
+            fetcher: Fetcher::new(protect.allow_url.clone(), protect.allow_private_addresses),
         };
         let decoders = config.engine.decode_threads().get();
         let pipeline = Pipeline::new(decoders, config.limits.image(), config.limits.timeout());
-        let app = Arc::new(App::new(registry, pipeline, limits));
+        let app = Arc::new(App::new(registry, pipeline, limits, protection));
         let options = EngineOptions {
             threads: config.engine.engine_threads(),
             limits: BatchLimits {
@@ -85,6 +110,7 @@ impl Server {
         let loaded = load(Arc::clone(&app), directories, runtime, options);
         let waits = Waits {
             head: config.limits.timeout(),
+            write: config.limits.timeout(),
             grace: Duration::from_secs(config.listen.shutdown_grace),
         };
         Ok(Self {
@@ -93,6 +119,7 @@ impl Server {
             app,
             loaded,
             waits,
+            tls,
         })
     }
 
@@ -100,6 +127,13 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How its address begins in a client.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Waits until every model is served or refused; says how a first request reaches one, if any is served.
@@ -123,13 +157,11 @@ impl Server {
             closing.close();
             tracing::info!("shutting down");
         };
-        connections::serve(
-            self.listener,
-            router(Arc::clone(&self.app)),
-            self.waits,
-            asked,
-        )
-        .await;
+        let keys = tokio::spawn(self.app.protection.gate.clone().watch());
+        let router = router(Arc::clone(&self.app));
+        let tls = self.tls.map(TlsAcceptor::from);
+        connections::serve(self.listener, tls, router, self.waits, asked).await;
+        keys.abort();
         // Waits for the engines' threads, which must not hold up others that run here.
         let app = self.app;
         tokio::task::spawn_blocking(move || app.registry.close())

@@ -17,8 +17,10 @@ use tower::ServiceExt as _;
 use crate::app::{App, router};
 use crate::batch::{BatchLimits, Run};
 use crate::engine::{Batch, EngineError, Output};
+use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
+use crate::protect::Protection;
 use crate::registry::{Model, Registry, State};
 
 /// Longest wait of a test's server, where the test is not about it.
@@ -71,6 +73,15 @@ pub(crate) fn application(
     models: impl IntoIterator<Item = (&'static str, State)>,
     timeout: Duration,
 ) -> Arc<App> {
+    protected(models, timeout, Protection::default())
+}
+
+/// The same for those whom `protection` lets in.
+pub(crate) fn protected(
+    models: impl IntoIterator<Item = (&'static str, State)>,
+    timeout: Duration,
+    protection: Protection,
+) -> Arc<App> {
     let models = models.into_iter();
     let models = models.map(|(name, state)| (name.to_owned(), state));
     let limits = Limits {
@@ -78,12 +89,14 @@ pub(crate) fn application(
         images: 4,
         timeout: LONG,
         memory: BodyMemory::new(8 << 20),
+        fetcher: Fetcher::default(),
     };
     let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
     Arc::new(App::new(
         Registry::new(models.collect(), None),
         pipeline,
         limits,
+        protection,
     ))
 }
 
@@ -121,6 +134,14 @@ pub(crate) async fn answer(router: &Router, request: Request<Body>) -> Answer {
         headers: parts.headers,
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     }
+}
+
+/// The body of what the router answers well.
+pub(crate) async fn text(router: &Router, request: Request<Body>) -> String {
+    let response: Response<Body> = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+    String::from_utf8(body.unwrap().into()).unwrap()
 }
 
 /// What a client sees.

@@ -1,6 +1,6 @@
 //! The program itself: how it starts, how it refuses, how it ends.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use detcon_converter::demo::demo;
@@ -93,6 +93,25 @@ fn what_it_cannot_start_with_is_one_line_and_exit_code_1() {
         ),
         (vec!["--models", here, "--log", "=!"], "--log"),
         (
+            vec!["--models", here, "--api-keys", "/nowhere/keys"],
+            "--api-keys /nowhere/keys",
+        ),
+        (
+            vec![
+                "--models",
+                here,
+                "--tls-cert",
+                "/nowhere/cert",
+                "--tls-key",
+                "/nowhere/key",
+            ],
+            "--tls-cert /nowhere/cert",
+        ),
+        (
+            vec!["--models", here, "--otlp-endpoint", "not an address"],
+            "--otlp-endpoint",
+        ),
+        (
             vec!["--models", here, "--default-model", "tyr"],
             "\"tyr\" is not among the models of --models: try",
         ),
@@ -115,6 +134,10 @@ fn wrong_usage_is_exit_code_2() {
         &["--nope"],
         &["--models", ".", "--max-batch", "0"],
         &["--models", ".", "--queue", "65537"],
+        &["--models", ".", "--tls-cert", "cert.pem"],
+        &["--models", ".", "--cors-origin", "example.org"],
+        &["--models", ".", "--allow-url", "https://example.org/a.jpg"],
+        &["--models", ".", "--allow-private-addresses"],
     ] {
         assert_eq!(
             program().args(arguments).output().unwrap().status.code(),
@@ -122,4 +145,91 @@ fn wrong_usage_is_exit_code_2() {
             "{arguments:?}"
         );
     }
+}
+
+/// A collector that takes one request and gives what was in it.
+fn collector() -> (String, std::thread::JoinHandle<Vec<u8>>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let taken = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut request = Vec::new();
+        let (mut length, mut head) = (usize::MAX, 0_usize);
+        while request.len() < head.saturating_add(length) {
+            let mut part = [0; 4096];
+            let count = stream.read(&mut part).unwrap();
+            assert_ne!(count, 0, "the request broke off");
+            request.extend_from_slice(&part[..count]);
+            let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+            if let Some((before, _)) = text.split_once("\r\n\r\n") {
+                head = before.len() + 4;
+                let value = before.split("content-length: ").nth(1).unwrap();
+                length = value.lines().next().unwrap().parse().unwrap();
+            }
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        request
+    });
+    (address, taken)
+}
+
+#[test]
+fn requests_are_traced_and_logged_as_json_where_asked_for() {
+    let store = store();
+    let (endpoint, taken) = collector();
+    let mut server = program()
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--models",
+        ])
+        .arg(store.path())
+        .args(["--otlp-endpoint", &endpoint])
+        .spawn()
+        .unwrap();
+    let lines = wait_until_ready(&mut server);
+    let address = lines[0].rsplit("http://").next().unwrap();
+    let mut connection = std::net::TcpStream::connect(address).unwrap();
+    let request = "GET /v1/models/try HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: job-7\r\nConnection: close\r\n\
+        traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    let log = server.wait_with_output().unwrap();
+    let sent = taken.join().unwrap();
+    assert!(sent.starts_with(b"POST /v1/traces HTTP/1.1"));
+    let parent = [
+        0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31,
+        0x9c,
+    ];
+    for expected in [
+        &b"GET /v1/models/{name}"[..],
+        b"job-7",
+        b"http.response.status_code",
+        &parent,
+    ] {
+        let found = sent.windows(expected.len()).any(|part| part == expected);
+        assert!(
+            found,
+            "{:?} is not in the trace",
+            String::from_utf8_lossy(expected)
+        );
+    }
+    let log = String::from_utf8(log.stderr).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let line = lines
+        .iter()
+        .find(|line| line["message"] == "request")
+        .unwrap();
+    assert_eq!(line["status"], 200, "{line}");
+    assert_eq!(line["span"]["id"], "job-7", "{line}");
+    assert_eq!(line["span"]["route"], "/v1/models/{name}", "{line}");
+    assert!(line["duration_ms"].is_number(), "{line}");
 }

@@ -93,7 +93,8 @@ async fn the_served_document_is_the_committed_one_and_lists_every_status_of_an_a
     assert_eq!(
         statuses,
         [
-            "200", "400", "404", "406", "408", "413", "415", "422", "500", "503", "504"
+            "200", "400", "401", "403", "404", "406", "408", "413", "415", "422", "500", "503",
+            "504"
         ]
     );
     service.stop().await;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod checkpoints;
+mod crowd;
 mod encoder;
 mod export;
 mod fetch;
@@ -10,7 +11,10 @@ mod import;
 mod lifecycle;
 mod photographs;
 mod problems;
+mod protection;
 mod quantize;
 mod regions;
+mod regions_refused;
+mod trees;
 mod variants;
 mod verify;

@@ -1,7 +1,7 @@
 //! A running server on a free port of this machine, stopped when it is dropped.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use clap::Parser;
@@ -15,13 +15,17 @@ use tokio::task::JoinHandle;
 use crate::{golden, models};
 
 /// ONNX Runtime, which a process loads once.
-pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let library = std::env::var_os("DETCON_ONNXRUNTIME").map_or_else(
+pub static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::load(&library()).expect("make fetches ONNX Runtime"));
+
+/// Where ONNX Runtime's library is.
+#[must_use]
+pub fn library() -> PathBuf {
+    std::env::var_os("DETCON_ONNXRUNTIME").map_or_else(
         || golden::workspace().join(".deps/onnxruntime/libonnxruntime.so"),
         Into::into,
-    );
-    Runtime::load(&library).expect("make fetches ONNX Runtime")
-});
+    )
+}
 
 /// A server and where to reach it.
 #[derive(Debug)]

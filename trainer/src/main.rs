@@ -20,7 +20,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Turns images into TFRecord shards with Felzenszwalb masks, which upstream's reader takes too.
+    /// Turns images into TFRecord shards with masks, which upstream's reader takes too: Felzenszwalb's by default.
     Masks(masks::Arguments),
     /// Trains on shards by a recipe; started again on the same folder, it goes on.
     #[cfg(feature = "torch")]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use detcon_core::addresses::is_public;
 use ureq::config::Config;
 use ureq::http::{Response, Uri, header};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -195,7 +196,8 @@ fn elsewhere(target: &Uri) -> Result<(), &'static str> {
     }
     let host = target.host().ok_or("it names no host")?;
     let literal: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    if literal.is_some_and(|address| !public(address)) || host.eq_ignore_ascii_case("localhost") {
+    if literal.is_some_and(|address| !is_public(address)) || host.eq_ignore_ascii_case("localhost")
+    {
         return Err("it is a private address");
     }
     Ok(())
@@ -231,42 +233,10 @@ impl Resolver for CheckedResolver {
         let found = DefaultResolver::default().resolve(uri, config, timeout)?;
         match self.addresses {
             Addresses::Any => Ok(found),
-            Addresses::Public if found.iter().all(|address| public(address.ip())) => Ok(found),
+            Addresses::Public if found.iter().all(|address| is_public(address.ip())) => Ok(found),
             Addresses::Public => Err(ureq::Error::HostNotFound),
         }
     }
-}
-
-/// Whether an address is on the open internet.
-fn public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => public_v4(address),
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(mapped) => public_v4(mapped),
-            None => public_v6(address),
-        },
-    }
-}
-
-fn public_v4(address: Ipv4Addr) -> bool {
-    // RFC 6598: the addresses behind a carrier's translation.
-    let shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_unspecified()
-        || address.is_broadcast()
-        || address.is_multicast()
-        || shared
-        || address.octets()[0] == 0)
-}
-
-fn public_v6(address: Ipv6Addr) -> bool {
-    !(address.is_loopback()
-        || address.is_unspecified()
-        || address.is_unique_local()
-        || address.is_unicast_link_local()
-        || address.is_multicast())
 }
 
 #[cfg(test)]

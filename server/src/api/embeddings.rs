@@ -12,8 +12,10 @@ use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
 use crate::encode::{self, EmbeddingList};
-use crate::input::{self, EmbeddingsRequest, Form};
+use crate::input::{self, EMBEDDINGS, EmbeddingsRequest, Form, document_fields};
 use crate::problem::{Problem, ProblemBody};
+
+document_fields!(Documented, EMBEDDINGS);
 
 /// Embeds images.
 ///
@@ -25,10 +27,7 @@ use crate::problem::{Problem, ProblemBody};
     post,
     path = "/v1/embeddings",
     tag = "embeddings",
-    params(
-        ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
-        ("normalize" = Option<bool>, Query, description = "Whether vectors are divided by their length."),
-    ),
+    params(Documented),
     request_body(content(
         (Binary = "image/*"),
         (Binary = "application/octet-stream"),

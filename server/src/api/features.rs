@@ -13,15 +13,18 @@ use super::{Binary, ImagePart};
 use crate::accept::Representation;
 use crate::app::App;
 use crate::encode;
-use crate::input::{self, Form, Mask, Shape};
+use crate::input::parameters::{MODEL, SIZE, STAGE, VIEW};
+use crate::input::{self, Form, Mask, Shape, document_fields};
 use crate::problem::{Problem, ProblemBody};
 use crate::view::View;
 
 const SHAPE: Shape = Shape {
-    fields: &["model", "stage", View::FIELDS[0], View::FIELDS[1]],
+    fields: &[MODEL, STAGE, VIEW, SIZE],
     images: Some(1),
     mask: Mask::Unknown,
 };
+
+document_fields!(Documented, SHAPE);
 
 /// What a dense map can be sent as, in the server's order of preference.
 const OFFERS: [Representation; 3] = [
@@ -52,12 +55,7 @@ pub(crate) struct FeatureMap<'a> {
     post,
     path = "/v1/features",
     tag = "features",
-    params(
-        ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
-        ("stage" = Option<String>, Query, description = "c2, c3, c4 or c5 (default)."),
-        ("view" = Option<String>, Query, description = "center (default) or full."),
-        ("size" = Option<u32>, Query, description = "Side of the crop, or shorter side of the whole image, in pixels; by default the model's."),
-    ),
+    params(Documented),
     request_body(content(
         (Binary = "image/*"),
         (Binary = "application/octet-stream"),
@@ -80,9 +78,9 @@ pub(crate) async fn features(
     let form = Form::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &OFFERS)?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
-    let named: Option<String> = upload.fields.take("model")?;
+    let named: Option<String> = upload.fields.take(MODEL)?;
     let model = app.registry.find(named.as_deref())?;
-    let stage = upload.fields.take("stage")?.unwrap_or(Stage::C5);
+    let stage = upload.fields.take(STAGE)?.unwrap_or(Stage::C5);
     let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
     let image = app.pipeline.decode(upload.image()?).await?;
     let input = app.pipeline.compute(move || view.input(&image)).await?;

@@ -3,6 +3,7 @@
 pub(crate) mod embeddings;
 pub(crate) mod features;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod regions;
 pub(crate) mod segmentations;

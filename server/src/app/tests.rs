@@ -106,7 +106,8 @@ async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() 
 #[tokio::test]
 async fn a_handler_that_panics_is_500() {
     let panics = Router::new().route("/panics", get(async || -> () { panic!("as asked") }));
-    let router = surround(panics).with_state(application([], Duration::from_secs(1)));
+    let app = application([], Duration::from_secs(1));
+    let router = surround(panics, &app).with_state(app);
     let failed = answer(&router, ask(Method::GET, "/panics")).await;
     assert_eq!(failed.problem(), (500, "internal"));
     assert!(failed.headers.contains_key("x-request-id"));
@@ -171,6 +172,20 @@ async fn what_the_framework_refuses_is_a_problem_too() {
     let router = serving([("tiny", ready(answers(), 4))]);
     for (request, problem) in [
         (ask(Method::GET, "/v1/models/%FF"), (404, "unknown-model")),
+        (
+            ask(Method::GET, "/v1/models/..%2F..%2Fetc%2Fpasswd"),
+            (404, "unknown-model"),
+        ),
+        (ask(Method::GET, "/v1/models/.."), (404, "unknown-model")),
+        (
+            ask(Method::GET, "/v1/models/%2e%2e"),
+            (404, "unknown-model"),
+        ),
+        (
+            ask(Method::GET, "/v1/models/tiny%2F..%2Ftiny"),
+            (404, "unknown-model"),
+        ),
+        (ask(Method::GET, "/v1/models/../../etc"), (404, "not-found")),
         (ask(Method::GET, "/docs/nope.js"), (404, "not-found")),
         (ask(Method::GET, "/nope/%FF"), (404, "not-found")),
         (ask(Method::POST, "/docs/"), (405, "method-not-allowed")),

@@ -69,13 +69,18 @@ pub(super) async fn read(
         held,
         Err(Problem::BodyTooLarge { .. } | Problem::Overloaded { .. })
     ) {
-        // Whether it ends in time or not, the answer is the same.
-        let _ = tokio::time::timeout(DRAIN, async {
-            while let Some(Ok(_)) = body.frame().await {}
-        })
-        .await;
+        drain(body).await;
     }
     held
+}
+
+/// Reads and throws away what comes in time.
+pub(crate) async fn drain(mut body: Body) {
+    // Whether it ends in time or not, the answer is the same.
+    let _ = tokio::time::timeout(DRAIN, async {
+        while let Some(Ok(_)) = body.frame().await {}
+    })
+    .await;
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
@@ -113,7 +118,7 @@ async fn collect(length: Option<usize>, body: &mut Body, limits: &Limits) -> Res
 }
 
 /// Makes a share as large as a body of `bytes` needs.
-fn grow(share: &mut Share, bytes: usize, memory: &BodyMemory) -> Result<(), Problem> {
+pub(super) fn grow(share: &mut Share, bytes: usize, memory: &BodyMemory) -> Result<(), Problem> {
     let full = || Problem::Overloaded {
         retry_after: MEMORY_RETRY,
     };
@@ -143,6 +148,7 @@ mod tests {
             images: 1,
             timeout: Duration::from_mins(1),
             memory: BodyMemory::new(memory),
+            fetcher: crate::fetch::Fetcher::default(),
         }
     }
 

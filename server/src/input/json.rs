@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use axum::http::Uri;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -10,8 +11,9 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::Encoding;
 use super::fields::{invalid, unknown};
-use super::{Embeddings, Encoding};
+use crate::fetch::Fetcher;
 use crate::problem::Problem;
 
 /// What the fields are called, as errors list them.
@@ -32,7 +34,7 @@ const KNOWN: [&str; 6] = [
 pub(crate) struct EmbeddingsRequest {
     /// Name of the model; may be left out where one is served or a default is set.
     model: Option<String>,
-    /// One image or several, each as a data URI.
+    /// One image or several, each as a data URI, or as an address where the server fetches from there.
     input: ImageInput,
     /// How the vectors are written: `float` or `base64` (little-endian float32).
     #[schema(inline)]
@@ -45,7 +47,8 @@ pub(crate) struct EmbeddingsRequest {
     user: Option<String>,
 }
 
-/// One data URI (`data:image/png;base64,…`) or a list of them.
+/// One data URI (`data:image/png;base64,…`) or a list of them; addresses (`https://…`) too, of origins that the server
+/// was told to fetch from.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes what is read field by field")]
@@ -66,12 +69,30 @@ pub(crate) enum EncodingFormat {
     Base64,
 }
 
+/// A request as it was sent: images are here, or still to be fetched.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) model: Option<String>,
+    pub(super) images: Vec<Image>,
+    pub(super) normalize: bool,
+    pub(super) encoding: Encoding,
+    pub(super) dimensions: Option<usize>,
+}
+
+/// An image, or where it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Image {
+    Here(Bytes),
+    At(Uri),
+}
+
 /// Reads the body; `query` holds the model and the wish for unit length that the query named.
 pub(super) fn read(
     body: &[u8],
     query: (Option<String>, Option<bool>),
     limit: usize,
-) -> Result<Embeddings, Problem> {
+    fetcher: &Fetcher,
+) -> Result<Parsed, Problem> {
     let object: Object<'_> =
         serde_json::from_slice(body).map_err(|error| Problem::MalformedJson {
             detail: error.to_string(),
@@ -79,13 +100,12 @@ pub(super) fn read(
     object.check()?;
     object.text("user")?;
     let normalize = object.value("normalize", "it is neither true nor false")?;
-    Ok(Embeddings {
+    Ok(Parsed {
         model: once("model", query.0, object.text("model")?)?,
         normalize: once("normalize", query.1, normalize)?.unwrap_or(false),
         encoding: encoding(&object)?,
         dimensions: object.value("dimensions", "it is not a whole number")?,
-        images: images(object.get("input"), limit)?,
-        memory: None,
+        images: images(object.get("input"), limit, fetcher)?,
     })
 }
 
@@ -206,14 +226,14 @@ impl<'de> Visitor<'de> for ListOf {
     }
 }
 
-fn images(input: Option<&str>, limit: usize) -> Result<Vec<Bytes>, Problem> {
+fn images(input: Option<&str>, limit: usize, fetcher: &Fetcher) -> Result<Vec<Image>, Problem> {
     let missing = Problem::NoImage {
         what: "data URI as input",
     };
     let text = input.ok_or(missing.clone())?;
     let wrong = || invalid("input", "it is neither a data URI nor a list of them");
     match text.as_bytes().first() {
-        Some(b'"') => Ok(vec![image(0, text)?]),
+        Some(b'"') => Ok(vec![image(0, text, fetcher)?]),
         Some(b'[') => {
             let mut json = serde_json::Deserializer::from_str(text);
             let list = json.deserialize_seq(ListOf(limit)).map_err(|_| wrong())?;
@@ -225,7 +245,7 @@ fn images(input: Option<&str>, limit: usize) -> Result<Vec<Bytes>, Problem> {
             }
             let values = list.values.iter().enumerate();
             values
-                .map(|(index, value)| image(index, value.get()))
+                .map(|(index, value)| image(index, value.get(), fetcher))
                 .collect()
         }
         _ => Err(wrong()),
@@ -236,18 +256,16 @@ fn images(input: Option<&str>, limit: usize) -> Result<Vec<Bytes>, Problem> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The bytes in `data:[<media type>];base64,…` (RFC 2397).
-fn image(index: usize, json: &str) -> Result<Bytes, Problem> {
+/// The bytes in `data:[<media type>];base64,…` (RFC 2397), or an address that may be fetched from.
+fn image(index: usize, json: &str, fetcher: &Fetcher) -> Result<Image, Problem> {
     let wrong = |detail: &str| invalid(&format!("input[{index}]"), detail);
     let Text(text) = serde_json::from_str(json).map_err(|_| wrong("it is not a string"))?;
     let expected = "it is no data URI: send an image as data:image/jpeg;base64,…";
     let (scheme, rest) = text.split_once(':').ok_or_else(|| wrong(expected))?;
-    let (media_type, data) = rest.split_once(',').ok_or_else(|| wrong(expected))?;
     if !scheme.eq_ignore_ascii_case("data") {
-        return Err(wrong(
-            "addresses are not fetched: send the image itself as data:image/jpeg;base64,…",
-        ));
+        return fetcher.address(&text).map(Image::At).map_err(wrong);
     }
+    let (media_type, data) = rest.split_once(',').ok_or_else(|| wrong(expected))?;
     if !media_type.to_ascii_lowercase().ends_with(";base64") {
         return Err(wrong(
             "its data is not marked as base64: send data:image/jpeg;base64,…",
@@ -256,110 +274,8 @@ fn image(index: usize, json: &str) -> Result<Bytes, Problem> {
     let bytes = STANDARD
         .decode(data)
         .map_err(|error| wrong(&format!("its base64 is damaged ({error})")))?;
-    Ok(bytes.into())
+    Ok(Image::Here(bytes.into()))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn parse(body: &str) -> Result<Embeddings, Problem> {
-        read(body.as_bytes(), (None, None), 2)
-    }
-
-    #[test]
-    fn one_image_and_several_are_read() {
-        let one = parse(r#"{"input": "data:image/png;base64,AQI="}"#).unwrap();
-        assert_eq!(one.images, [&b"\x01\x02"[..]]);
-        let body = r#"{"model": "m", "input": ["data:;base64,AQ==", "DATA:image/jpeg;BASE64,Ag=="],
-            "encoding_format": "base64", "normalize": true, "dimensions": 8, "user": "u"}"#;
-        let two = parse(body).unwrap();
-        assert_eq!(
-            (two.images.len(), two.encoding, two.normalize),
-            (2, Encoding::Base64, true)
-        );
-        assert_eq!((two.model.as_deref(), two.dimensions), (Some("m"), Some(8)));
-    }
-
-    #[test]
-    fn the_field_at_fault_is_named() {
-        for (body, field) in [
-            (r#"{"input": 5}"#, "input"),
-            (r#"{"input": "hello"}"#, "input[0]"),
-            (r#"{"input": "http://example.com/a,b"}"#, "input[0]"),
-            (
-                r#"{"input": ["data:;base64,AQ==", "data:image/png,raw"]}"#,
-                "input[1]",
-            ),
-            (r#"{"input": "data:;base64,@@@"}"#, "input[0]"),
-            (r#"{"input": "data:;base64,AQ==", "model": 1}"#, "model"),
-            (
-                r#"{"input": "data:;base64,AQ==", "normalize": "yes"}"#,
-                "normalize",
-            ),
-            (
-                r#"{"input": "data:;base64,AQ==", "encoding_format": "hex"}"#,
-                "encoding_format",
-            ),
-            (
-                r#"{"input": "data:;base64,AQ==", "dimensions": -1}"#,
-                "dimensions",
-            ),
-            (r#"{"input": "data:;base64,AQ==", "user": {}}"#, "user"),
-        ] {
-            let found = parse(body).unwrap_err();
-            assert!(
-                matches!(&found, Problem::InvalidField { field: f, .. } if f == field),
-                "{body}: {found:?}"
-            );
-        }
-        assert!(matches!(
-            parse(r#"{"inputs": 1}"#),
-            Err(Problem::UnknownField { .. })
-        ));
-        assert!(matches!(parse("{}"), Err(Problem::NoImage { .. })));
-        assert!(matches!(
-            parse(r#"{"input": []}"#),
-            Err(Problem::NoImage { .. })
-        ));
-        assert!(matches!(
-            parse(r#"{"input": ["", "", ""]}"#),
-            Err(Problem::TooManyImages { limit: 2 })
-        ));
-        assert!(matches!(
-            parse(r#"{"model": "m", "model": "m"}"#),
-            Err(Problem::InvalidField { field, .. }) if field == "model"
-        ));
-        assert!(matches!(parse("[1]"), Err(Problem::MalformedJson { .. })));
-        assert!(matches!(parse("{"), Err(Problem::MalformedJson { .. })));
-    }
-
-    #[test]
-    fn what_is_beyond_the_limits_is_counted_and_not_kept() {
-        let list = format!(r#"{{"input": [{}0]}}"#, "0,".repeat(100_000));
-        assert_eq!(
-            parse(&list).unwrap_err(),
-            Problem::TooManyImages { limit: 2 }
-        );
-        let fields = format!(r#"{{{}"x": 0}}"#, r#""x": 0,"#.repeat(100_000));
-        let Object(kept) = serde_json::from_str(&fields).unwrap();
-        assert_eq!(kept.len(), KNOWN.len() + 1);
-        assert!(matches!(parse(&fields), Err(Problem::UnknownField { .. })));
-    }
-
-    #[test]
-    fn escapes_and_spaces_mean_what_they_mean_in_json() {
-        let one = parse(" { \"input\" : \"data:\\u003bbase64,AQI\\u003d\" , \"model\" : null } ");
-        assert_eq!(one.unwrap().images, [&b"\x01\x02"[..]]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_breaks_it(body in ".{0,200}") {
-            let _ = parse(&body);
-            let _ = parse(&format!("{{\"input\": {body:?}}}"));
-        }
-    }
-}
+mod tests;

@@ -4,18 +4,22 @@ mod body;
 mod fields;
 mod json;
 mod multipart;
+pub(crate) mod parameters;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
-pub(crate) use body::{BodyMemory, Share};
+pub(crate) use body::{BodyMemory, Share, drain};
 pub(crate) use json::EmbeddingsRequest;
 
+use crate::fetch::{FetchError, Fetcher};
 use crate::problem::Problem;
 use body::Held;
 pub(crate) use fields::{Fields, Mask, Shape, invalid};
+use parameters::{MODEL, NORMALIZE};
+pub(crate) use parameters::{document_fields, documented};
 
 /// How numbers are written in a JSON answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,8 +108,8 @@ impl Upload {
 }
 
 /// Fields of a request for embeddings that is not JSON.
-const EMBEDDINGS: Shape = Shape {
-    fields: &["model", "normalize"],
+pub(crate) const EMBEDDINGS: Shape = Shape {
+    fields: &[MODEL, NORMALIZE],
     images: None,
     mask: Mask::Unknown,
 };
@@ -120,8 +124,8 @@ pub(crate) async fn embeddings(
         Form::Raw | Form::Multipart => {
             let mut upload = upload(form, request, EMBEDDINGS, limits).await?;
             Ok(Embeddings {
-                model: upload.fields.take("model")?,
-                normalize: upload.fields.take("normalize")?.unwrap_or(false),
+                model: upload.fields.take(MODEL)?,
+                normalize: upload.fields.take(NORMALIZE)?.unwrap_or(false),
                 images: upload.images,
                 encoding: Encoding::default(),
                 dimensions: None,
@@ -130,14 +134,9 @@ pub(crate) async fn embeddings(
         }
         Form::Json => {
             let mut fields = Fields::from_query(EMBEDDINGS, request.uri())?;
-            let query = (fields.take("model")?, fields.take("normalize")?);
+            let query = (fields.take(MODEL)?, fields.take(NORMALIZE)?);
             let (parts, body) = request.into_parts();
-            json(
-                whole(&parts.headers, body, limits).await?,
-                query,
-                limits.images,
-            )
-            .await
+            json(whole(&parts.headers, body, limits).await?, query, limits).await
         }
     }
 }
@@ -170,19 +169,53 @@ pub(crate) async fn upload(
 async fn json(
     held: Held,
     query: (Option<String>, Option<bool>),
-    limit: usize,
+    limits: &Limits,
 ) -> Result<Embeddings, Problem> {
+    let (limit, fetcher) = (limits.images, limits.fetcher.clone());
     let read = tokio::task::spawn_blocking(move || {
-        let embeddings = json::read(&held.bytes, query, limit)?;
-        Ok(Embeddings {
-            memory: held.share,
-            ..embeddings
-        })
+        let parsed = json::read(&held.bytes, query, limit, &fetcher)?;
+        Ok((parsed, held.bytes.len(), held.share))
     });
-    read.await.map_err(|error| {
+    let (parsed, bytes, memory) = read.await.map_err(|error| {
         tracing::error!(%error, "reading JSON panicked");
         Problem::Internal
-    })?
+    })??;
+    let (images, memory) = all(parsed.images, bytes, memory, limits).await?;
+    Ok(Embeddings {
+        model: parsed.model,
+        images,
+        normalize: parsed.normalize,
+        encoding: parsed.encoding,
+        dimensions: parsed.dimensions,
+        memory,
+    })
+}
+
+/// Fetches what is not here yet, one after the other, in the time and the memory of a body and with no more bytes.
+async fn all(
+    images: Vec<json::Image>,
+    body: usize,
+    mut memory: Share,
+    limits: &Limits,
+) -> Result<(Vec<Bytes>, Share), Problem> {
+    let end = tokio::time::Instant::now() + limits.timeout;
+    let (mut here, mut fetched) = (Vec::with_capacity(images.len()), 0);
+    for (index, image) in images.into_iter().enumerate() {
+        here.push(match image {
+            json::Image::Here(bytes) => bytes,
+            json::Image::At(address) => {
+                let room = limits.bytes - fetched;
+                let late = |_| Err(FetchError::Slow);
+                let image = tokio::time::timeout_at(end, limits.fetcher.fetch(address, room));
+                let image = image.await.unwrap_or_else(late);
+                let image = image.map_err(|reason| Problem::NotFetched { index, reason })?;
+                fetched += image.len();
+                body::grow(&mut memory, body + fetched, &limits.memory)?;
+                image
+            }
+        });
+    }
+    Ok((here, memory))
 }
 
 async fn whole(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Held, Problem> {
@@ -223,4 +256,6 @@ pub(crate) struct Limits {
     pub(crate) timeout: std::time::Duration,
     /// For the bodies of all requests.
     pub(crate) memory: BodyMemory,
+    /// Gets images that are named by their address.
+    pub(crate) fetcher: Fetcher,
 }

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Problem, Row};
+use crate::observe::{Outcome, Refusal, RequestId};
 
 impl Problem {
     /// The answer, with the member `error` that OpenAI's clients read.
@@ -32,6 +33,7 @@ impl Problem {
             title,
             status,
             detail: self.to_string(),
+            request_id: RequestId::current().map(|id| id.as_str().to_owned()),
             error,
         };
         let json = serde_json::to_vec(&body).expect("a problem is texts and a number");
@@ -41,11 +43,20 @@ impl Problem {
             json,
         )
             .into_response();
+        let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after() {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(challenge) = self.challenge() {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
+        }
+        response.extensions_mut().insert(Refusal {
+            problem: slug,
+            outcome: Outcome::of(self.status()),
+        });
         response
     }
 }
@@ -70,6 +81,9 @@ pub(crate) struct ProblemBody {
     status: u16,
     /// What is wrong and what to do.
     detail: String,
+    /// What the request is called in the server's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     /// The same for OpenAI's clients, where the request was of their shape.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<OpenAiError>,

@@ -22,6 +22,10 @@ fn every() -> Vec<Problem> {
         image(ImageError::Empty),
         image(ImageError::UnknownFormat),
         image(ImageError::TooManyBytes { bytes: 2, limit: 1 }),
+        Problem::NotFetched {
+            index: 0,
+            reason: FetchError::Address,
+        },
         Problem::MissingContentType,
         Problem::UnsupportedMediaType {
             content_type: text(),
@@ -58,6 +62,9 @@ fn every() -> Vec<Problem> {
         Problem::NotFound { path: text() },
         Problem::MethodNotAllowed { method: text() },
         Problem::RequestTimeout { seconds: 1 },
+        Problem::KeyMissing,
+        Problem::KeyUnknown,
+        Problem::KeyNotAllowed { needed: "x" },
         Problem::Overloaded { retry_after },
         Problem::Timeout { seconds: 1 },
         Problem::ShuttingDown,

@@ -1,0 +1,171 @@
+//! What each model's engine has done, and where each model stands.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::registry::{Model, State};
+
+/// Upper bounds of batches' buckets, in images.
+const IMAGES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// What an engine has done since its model was loaded.
+#[derive(Debug)]
+pub(crate) struct EngineStats {
+    /// Images in each call.
+    pub(crate) batches: Histogram,
+    /// From a call to its end, in seconds.
+    pub(crate) calls: Histogram,
+    /// Calls that gave an error.
+    pub(crate) failures: Counter,
+    /// Calls that panicked.
+    pub(crate) panics: Counter,
+    /// Images whose client left before they were run.
+    pub(crate) abandoned: Counter,
+}
+
+impl Default for EngineStats {
+    fn default() -> Self {
+        Self {
+            batches: Histogram::new(IMAGES),
+            calls: Histogram::new(super::metrics::SECONDS),
+            failures: Counter::default(),
+            panics: Counter::default(),
+            abandoned: Counter::default(),
+        }
+    }
+}
+
+/// The models as they are now.
+#[derive(Debug)]
+pub(crate) struct Models(pub(crate) Vec<(String, State)>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabel {
+    model: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    model: String,
+    state: &'static str,
+}
+
+impl Models {
+    /// Registers what is known of them.
+    pub(crate) fn register(self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self));
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (ModelLabel, &Arc<Model>)> {
+        self.0.iter().filter_map(|(name, state)| match state {
+            State::Ready(model) => Some((
+                ModelLabel {
+                    model: name.clone(),
+                },
+                model,
+            )),
+            State::Loading | State::Refused(_) => None,
+        })
+    }
+
+    /// One value for each model that is served.
+    fn each<M: EncodeMetric>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, kind): (&str, &str, MetricType),
+        value: impl Fn(&Model) -> M,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        for (label, model) in self.ready() {
+            value(model).encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+
+    /// Each model in one of its states: 1 for that, 0 for the others.
+    fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = (
+            "detcon_model_state",
+            "Where each model stands: 1 where it is.",
+        );
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (model, state) in &self.0 {
+            for known in [State::LOADING, State::READY, State::REFUSED] {
+                let labels = StateLabels {
+                    model: model.clone(),
+                    state: known,
+                };
+                let value = ConstGauge::new(i64::from(state.name() == known));
+                value.encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Models {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        use MetricType::{Counter, Gauge, Histogram};
+        let encoder = &mut encoder;
+        self.states(encoder)?;
+        let queued = (
+            "detcon_queue_images",
+            "Images from admission to answer.",
+            Gauge,
+        );
+        self.each(encoder, queued, |it| {
+            ConstGauge::new(count(it.batcher().queued()))
+        })?;
+        let capacity = (
+            "detcon_queue_capacity_images",
+            "Most images from admission to answer.",
+            Gauge,
+        );
+        self.each(encoder, capacity, |it| {
+            ConstGauge::new(count(it.batcher().capacity()))
+        })?;
+        let batches = (
+            "detcon_batch_images",
+            "Images in an engine's call.",
+            Histogram,
+        );
+        self.each(encoder, batches, |it| it.batcher().stats().batches.clone())?;
+        let calls = (
+            "detcon_engine_call_duration_seconds",
+            "An engine's call.",
+            Histogram,
+        );
+        self.each(encoder, calls, |it| it.batcher().stats().calls.clone())?;
+        let failures = (
+            "detcon_engine_failures",
+            "Calls that gave an error.",
+            Counter,
+        );
+        self.each(encoder, failures, |it| {
+            it.batcher().stats().failures.clone()
+        })?;
+        let panics = ("detcon_engine_panics", "Calls that panicked.", Counter);
+        self.each(encoder, panics, |it| it.batcher().stats().panics.clone())?;
+        let abandoned = (
+            "detcon_abandoned_images",
+            "Images whose client left before they were run.",
+            Counter,
+        );
+        self.each(encoder, abandoned, |it| {
+            it.batcher().stats().abandoned.clone()
+        })
+    }
+}
+
+/// As metrics hold counts.
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,53 @@
+//! Which pages may ask from a browser: none, unless origins are named.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::API_KEY;
+use crate::config::Origin;
+
+/// Headers that a page may send, `Authorization` among them: a wildcard would leave it out.
+const SENT: [HeaderName; 7] = [
+    header::ACCEPT,
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    HeaderName::from_static(API_KEY),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-request-timeout"),
+    HeaderName::from_static("traceparent"),
+];
+/// Headers of answers that a page may read.
+const READ: [HeaderName; 4] = [
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    HeaderName::from_static("server-timing"),
+    HeaderName::from_static("x-request-id"),
+];
+/// How long a browser remembers what it may do.
+const REMEMBERED: Duration = Duration::from_hours(1);
+
+/// What answers browsers' questions, if any page may ask. Keys are sent by scripts, so no credentials of the
+/// browser's own are allowed.
+pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
+    let exact = |origin: &Origin| match origin {
+        Origin::Any => None,
+        Origin::Exact(value) => Some(value.clone()),
+    };
+    let allowed = if origins.is_empty() {
+        return None;
+    } else if origins.contains(&Origin::Any) {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(exact))
+    };
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_headers(SENT)
+            .expose_headers(READ)
+            .max_age(REMEMBERED),
+    )
+}
