@@ -14,6 +14,8 @@
 pub mod augment;
 pub mod example;
 #[cfg(feature = "torch")]
+pub mod judge;
+#[cfg(feature = "torch")]
 pub mod learner;
 #[cfg(feature = "torch")]
 pub mod loader;

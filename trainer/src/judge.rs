@@ -1,0 +1,3 @@
+//! How good features are, while a run learns and after it: [`knn`] needs no training of its own.
+
+pub mod knn;
