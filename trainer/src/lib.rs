@@ -7,6 +7,8 @@
 //! - [`masks`]: images in, shards with masks out;
 //! - `network`, `objective`, `augment`, `optimizer`, [`schedule`]: what a step is made of, each held to the published
 //!   code's own numbers;
+//! - [`objects`]: a data set that is drawn, to try training on;
+//! - `judge`: how good features are; [`report`]: a run on one page;
 //! - `loader`: shards to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`; [`random`]:
 //!   random numbers that do not depend on who drew before.
 
@@ -24,11 +26,13 @@ pub mod masks;
 pub mod network;
 #[cfg(feature = "torch")]
 pub mod objective;
+pub mod objects;
 #[cfg(feature = "torch")]
 pub mod optimizer;
 pub mod random;
 #[cfg(feature = "torch")]
 pub mod recipe;
+pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;
 pub mod sample;

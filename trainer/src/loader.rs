@@ -1,10 +1,10 @@
-//! Batches from shards: images in an order of their own each epoch, each decoded once for its two views.
+//! Batches from a data set: images in an order of their own each epoch, each decoded once for its two views.
 //!
 //! Everything that is drawn depends on the seed, the epoch and the image alone, so batches are the same for any number
 //! of threads, and a run that goes on at a step gets the batches that it would have got.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -22,7 +22,7 @@ mod order;
 mod views;
 
 pub use self::batch::HostBatch;
-pub use self::data_set::DataSet;
+pub use self::data_set::{DataPlace, DataSet};
 pub use self::error::LoaderError;
 pub use self::views::{DrawnImage, DrawnView};
 
@@ -47,6 +47,17 @@ impl Loader {
         first: u64,
         threads: NonZeroUsize,
     ) -> Result<Self, LoaderError> {
+        Self::start_part(data, recipe, first, threads, 0..recipe.batch)
+    }
+
+    /// Makes only the images at these places of each batch, from 0: a rank's share. All parts together are the batch.
+    pub fn start_part(
+        data: Arc<DataSet>,
+        recipe: Recipe,
+        first: u64,
+        threads: NonZeroUsize,
+        part: Range<u64>,
+    ) -> Result<Self, LoaderError> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads.get())
             .build()?;
@@ -55,11 +66,11 @@ impl Loader {
         let (sender, batches) = sync_channel(PREFETCHED);
         let thread = std::thread::spawn(move || {
             for step in first.. {
-                let places = order.batch(step, recipe.batch);
+                let places = order.part(step, recipe.batch, part.clone());
                 let batch = pool.install(|| {
                     let drawn = places.into_par_iter().map(|(epoch, image)| {
-                        data.nearest_intact(image, |image, sample| {
-                            views.draw(sample, recipe.seed, [epoch, image])
+                        data.nearest_intact(image, |image, picture| {
+                            views.draw(picture, recipe.seed, [epoch, image])
                         })
                     });
                     drawn.collect::<Result<Vec<_>, _>>()
@@ -77,14 +88,14 @@ impl Loader {
         })
     }
 
-    /// The shards of a folder's training split, and a loader that starts at a step.
+    /// A data set, and a loader that starts at a step.
     pub fn open(
-        folder: &Path,
+        place: impl Into<DataPlace>,
         recipe: Recipe,
         first: u64,
         threads: NonZeroUsize,
     ) -> Result<(Arc<DataSet>, Self), LoaderError> {
-        let data = Arc::new(DataSet::open(folder)?);
+        let data = Arc::new(DataSet::open(place, recipe.masks)?);
         let loader = Self::start(Arc::clone(&data), recipe, first, threads)?;
         Ok((data, loader))
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::masks;
+use commands::{masks, objects, report};
 #[cfg(feature = "torch")]
 use commands::{pretrain, sanity};
 
@@ -22,6 +22,10 @@ struct Arguments {
 enum Command {
     /// Turns images into TFRecord shards with masks, which upstream's reader takes too: Felzenszwalb's by default.
     Masks(masks::Arguments),
+    /// Draws a data set to try training on: textured shapes with their masks.
+    Objects(objects::Arguments),
+    /// Draws a run's curves on one HTML page.
+    Report(report::Arguments),
     /// Trains on shards by a recipe; started again on the same folder, it goes on.
     #[cfg(feature = "torch")]
     Pretrain(pretrain::Arguments),
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Masks(arguments) => masks::run(arguments),
+        Command::Objects(arguments) => objects::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         #[cfg(feature = "torch")]
         Command::Pretrain(arguments) => pretrain::run(arguments),
         #[cfg(feature = "torch")]

@@ -24,6 +24,8 @@ mod work;
 pub use self::annotations::Annotations;
 pub use self::error::MasksError;
 pub use self::layout::Layout;
+#[cfg(feature = "torch")]
+pub(crate) use self::masker::Masker;
 pub use self::preview::contact_sheet;
 pub use self::run::{Part, Progress, Run, run};
 pub use self::settings::{MaskSettings, MaskSource, Overflow, Segmentation};

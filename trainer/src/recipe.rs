@@ -11,6 +11,7 @@ use toml::Table;
 
 use crate::augment::ViewSettings;
 use crate::learner::{Learner, LearnerSettings};
+use crate::masks::{MaskSource, Segmentation};
 use crate::network::{HeadSpec, Network, Predictor};
 use crate::objective::{LocalNegatives, LossSettings};
 use crate::optimizer::{AdamW, AdamWSettings, Lars, LarsSettings, Optimizer};
@@ -86,6 +87,30 @@ pub struct CropSettings {
     pub aspect: [f64; 2],
 }
 
+/// How masks are made of images that come without: Felzenszwalb's segments. Shards and annotations bring theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskRecipe {
+    /// Larger values make larger segments.
+    pub scale: f64,
+    /// Standard deviation of the blur before, in pixels.
+    pub sigma: f64,
+    /// Smallest segment, in pixels.
+    pub min_size: u32,
+}
+
+impl From<MaskRecipe> for MaskSource {
+    fn from(recipe: MaskRecipe) -> Self {
+        Self::Felzenszwalb {
+            segmentations: vec![Segmentation {
+                scale: recipe.scale,
+                sigma: recipe.sigma,
+                min_size: recipe.min_size,
+            }],
+        }
+    }
+}
+
 /// The settings of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +141,8 @@ pub struct Recipe {
     pub loss: LossSettings,
     /// What updates the weights.
     pub optimizer: OptimizerSettings,
+    /// How masks are made of images that come without.
+    pub masks: MaskRecipe,
     /// The part of an image that a view shows.
     pub crop: CropSettings,
     /// Colours of the first view.
@@ -152,6 +179,11 @@ impl Default for Recipe {
                 momentum: 0.9,
                 eta: 1e-3,
             }),
+            masks: MaskRecipe {
+                scale: 1000.0,
+                sigma: 0.8,
+                min_size: 1000,
+            },
             crop: CropSettings {
                 area: [0.08, 1.0],
                 aspect: [3.0 / 4.0, 4.0 / 3.0],

@@ -3,11 +3,11 @@
 //! ```text
 //! RUN/recipe.toml                    every setting
 //! RUN/metrics.jsonl                  one line a step
+//! RUN/tensorboard/                   the same numbers for TensorBoard
 //! RUN/checkpoints/00000120/          state.safetensors, state.json, model.safetensors, heads.safetensors
 //! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,19 +15,22 @@ use std::time::Instant;
 use serde::Serialize;
 use tch::Device;
 
+use crate::judge::Judge;
 use crate::learner::{Learner, Logs};
-use crate::loader::{DataSet, Loader};
+use crate::loader::{DataPlace, DataSet, Loader};
 use crate::recipe::Recipe;
 
 mod checkpoint;
 mod differences;
 mod error;
+mod events;
+mod metrics;
 
 pub use self::checkpoint::{latest, read, write};
 pub use self::error::RunError;
+pub use self::metrics::METRICS;
 
-/// One line a step.
-const METRICS: &str = "metrics.jsonl";
+use self::metrics::Metrics;
 
 /// How a run is carried out: nothing here changes what it computes.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +57,9 @@ pub struct StepReport {
     pub images_per_second: f64,
     /// Share of the step's time that it waited for its batch.
     pub waiting: f64,
+    /// Share of the labelled images that their nearest neighbours classify, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn: Option<f64>,
 }
 
 /// A run between two steps.
@@ -64,7 +70,8 @@ pub struct Run {
     options: RunOptions,
     learner: Learner,
     loader: Loader,
-    metrics: File,
+    metrics: Metrics,
+    judge: Option<Judge>,
     steps: u64,
 }
 
@@ -72,11 +79,11 @@ impl Run {
     /// Starts the run in `folder`, or goes on after its last checkpoint. A folder of another recipe is refused.
     pub fn open(
         folder: &Path,
-        data: &Path,
+        data: impl Into<DataPlace>,
         recipe: Recipe,
         options: RunOptions,
     ) -> Result<Self, RunError> {
-        let data = std::sync::Arc::new(DataSet::open(data)?);
+        let data = std::sync::Arc::new(DataSet::open(data, recipe.masks)?);
         keep_recipe(folder, &recipe)?;
         let mut learner = recipe.learner(data.len(), options.device);
         if let Some(place) = latest(folder)? {
@@ -86,7 +93,7 @@ impl Run {
         }
         let next = learner.step_number();
         let steps = recipe.steps(data.len());
-        let metrics = metrics(&folder.join(METRICS), next)?;
+        let metrics = Metrics::open(folder, next)?;
         let loader = Loader::start(data, recipe, next, options.loader_threads)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -95,8 +102,16 @@ impl Run {
             learner,
             loader,
             metrics,
+            judge: None,
             steps,
         })
+    }
+
+    /// Judges the backbone every so many steps.
+    #[must_use]
+    pub fn judged_by(mut self, judge: Judge) -> Self {
+        self.judge = Some(judge);
+        self
     }
 
     /// Steps of the whole run.
@@ -132,14 +147,18 @@ impl Run {
             });
         }
         #[expect(clippy::cast_precision_loss, reason = "batches are below 2^52")]
-        let report = StepReport {
+        let mut report = StepReport {
             step,
             logs,
             images_per_second: self.recipe.batch as f64 / seconds,
             waiting: waited / seconds,
+            knn: None,
         };
-        self.note(&report)?;
         let done = step + 1;
+        if let Some(judge) = self.judge.as_ref().filter(|it| it.is_due(done, self.steps)) {
+            report.knn = Some(judge.accuracy(self.learner.online(), self.options.device)?);
+        }
+        self.metrics.note(step, &report)?;
         if done == self.steps || done.is_multiple_of(self.options.checkpoint_every.get()) {
             self.save()?;
         }
@@ -149,12 +168,6 @@ impl Run {
     /// Saves a checkpoint, and removes the oldest of more than are kept.
     pub fn save(&self) -> Result<PathBuf, RunError> {
         write(&self.folder, &self.learner, self.options.keep)
-    }
-
-    fn note(&mut self, report: &StepReport) -> Result<(), RunError> {
-        let line = serde_json::to_string(report).map_err(std::io::Error::from);
-        line.and_then(|line| writeln!(self.metrics, "{line}"))
-            .map_err(|cause| RunError::file(&self.folder.join(METRICS), cause))
     }
 }
 
@@ -176,24 +189,4 @@ fn keep_recipe(folder: &Path, recipe: &Recipe) -> Result<(), RunError> {
     }
     fs::create_dir_all(folder).map_err(failed)?;
     fs::write(&path, recipe.to_toml()?).map_err(failed)
-}
-
-/// The metrics of the steps before `next`, with room for more: steps after the last checkpoint are taken again.
-fn metrics(path: &Path, next: u64) -> Result<File, RunError> {
-    let failed = |source| RunError::file(path, source);
-    let before = match fs::read_to_string(path) {
-        Ok(lines) => lines,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(failed(error)),
-    };
-    let step = |line: &str| {
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        line.get("step")?.as_u64()
-    };
-    let kept = before
-        .lines()
-        .filter(|line| step(line).is_some_and(|step| step < next));
-    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
-    fs::write(path, kept).map_err(failed)?;
-    OpenOptions::new().append(true).open(path).map_err(failed)
 }

@@ -1,7 +1,9 @@
 //! One file a command: its arguments, and what it prints.
 
 pub(crate) mod masks;
+pub(crate) mod objects;
 #[cfg(feature = "torch")]
 pub(crate) mod pretrain;
+pub(crate) mod report;
 #[cfg(feature = "torch")]
 pub(crate) mod sanity;

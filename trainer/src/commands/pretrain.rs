@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::Args;
+use detcon_trainer::judge::Judge;
+use detcon_trainer::loader::{DataPlace, DataSet};
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::run::{Run, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,9 +23,10 @@ pub(crate) struct Arguments {
     /// A setting in place of the recipe's, as in loss.temperature=0.2.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Folder of TFRecord shards, as `detcon-train masks` and upstream write them.
-    #[arg(long)]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
+    #[command(flatten)]
+    judge: JudgeArguments,
     /// Folder of the run. Started again on the same folder, it goes on after the last checkpoint.
     #[arg(long)]
     run: PathBuf,
@@ -38,6 +41,50 @@ pub(crate) struct Arguments {
     keep: NonZeroUsize,
 }
 
+#[derive(Args)]
+struct DataArguments {
+    /// Folder of TFRecord shards, of a folder of images for each class, or of the images of --annotations.
+    #[arg(long)]
+    data: PathBuf,
+    /// COCO's instances of the images in --data: their objects are the masks.
+    #[arg(long, value_name = "JSON")]
+    annotations: Option<PathBuf>,
+    /// Keeps the masks that are made of images in folders, for later epochs and runs.
+    #[arg(long, value_name = "DIR", conflicts_with = "annotations")]
+    mask_cache: Option<PathBuf>,
+}
+
+impl DataArguments {
+    fn place(&self) -> DataPlace {
+        DataPlace {
+            folder: self.data.clone(),
+            annotations: self.annotations.clone(),
+            mask_cache: self.mask_cache.clone(),
+        }
+    }
+}
+
+#[derive(Args)]
+struct JudgeArguments {
+    /// Labelled images (shards, or a folder for each class) to judge the features by while they are learned: nearest
+    /// neighbours classify every fifth by the others.
+    #[arg(long, value_name = "DIR")]
+    knn: Option<PathBuf>,
+    /// Steps between judgements.
+    #[arg(long, default_value = "1000", requires = "knn")]
+    knn_every: NonZeroU64,
+}
+
+impl JudgeArguments {
+    fn judge(&self, recipe: &Recipe) -> anyhow::Result<Option<Judge>> {
+        let Some(folder) = &self.knn else {
+            return Ok(None);
+        };
+        let images = DataSet::open(folder, recipe.masks)?;
+        Ok(Some(Judge::new(images, self.knn_every, recipe.image_size)?))
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let recipe = match &arguments.recipe {
         Some(path) => Recipe::read(path, &arguments.set)?,
@@ -50,7 +97,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         keep: arguments.keep,
         device: Device::Cpu,
     };
-    let mut run = Run::open(&arguments.run, &arguments.data, recipe, options)?;
+    let mut run = Run::open(&arguments.run, arguments.data.place(), recipe, options)?;
+    if let Some(judge) = arguments.judge.judge(&recipe)? {
+        run = run.judged_by(judge);
+    }
     if run.next_step() > 0 {
         eprintln!("going on at step {} of {}", run.next_step(), run.steps());
     }

@@ -1,66 +1,110 @@
-//! The samples of a folder's training shards, each at a place of its own.
+//! The images of a data set with their masks, each at a place of its own: shards, folders of images whose masks are
+//! made when they are needed, or COCO's images with the objects that people outlined.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::LoaderError;
-use crate::sample::Sample;
-use crate::shards::{self, ShardError, Split};
-use crate::tfrecord::{RecordReader, index};
+use detcon_core::image::RgbImage;
+use detcon_core::segment::SegmentMap;
 
-/// One in so many records may be damaged.
+use super::LoaderError;
+use crate::recipe::MaskRecipe;
+use crate::shards;
+
+mod cache;
+mod files;
+mod sharded;
+
+use self::files::ImageFiles;
+use self::sharded::ShardImages;
+
+/// One in so many images may be damaged.
 const TOLERATED: u64 = 100;
 
-/// Where each sample of the training split lies.
+/// Where a data set lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataPlace {
+    /// Folder of shards, of a folder of images for each class, or of the images that `annotations` are of.
+    pub folder: PathBuf,
+    /// COCO's instances, whose objects are the masks.
+    pub annotations: Option<PathBuf>,
+    /// Where masks that are made are kept, for the next epoch and the next run.
+    pub mask_cache: Option<PathBuf>,
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for DataPlace {
+    fn from(folder: &P) -> Self {
+        Self {
+            folder: folder.as_ref().to_owned(),
+            annotations: None,
+            mask_cache: None,
+        }
+    }
+}
+
+/// An image as it is stored, with its segments.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) pixels: RgbImage,
+    /// Of the size of the pixels.
+    pub(super) mask: SegmentMap,
+    /// The class, from 0.
+    pub(super) label: Option<u32>,
+}
+
+/// Where images and masks come from.
+#[derive(Debug)]
+enum Source {
+    Shards(ShardImages),
+    Files(ImageFiles),
+}
+
+/// Every image of a data set.
 #[derive(Debug)]
 pub struct DataSet {
-    shards: Vec<PathBuf>,
-    /// Shard and byte of each record.
-    records: Vec<(u32, u64)>,
+    source: Source,
+    len: u64,
     damaged: Mutex<BTreeMap<u64, String>>,
 }
 
 impl DataSet {
-    /// Finds every record of the training split, without reading them.
-    pub fn open(folder: &Path) -> Result<Self, LoaderError> {
-        let shards = shards::list(folder, Split::Train).map_err(LoaderError::Shards)?;
-        let mut records = Vec::new();
-        for (number, path) in (0..).zip(&shards) {
-            let failed = |source| {
-                LoaderError::Shards(ShardError::Record {
-                    path: path.clone(),
-                    source,
-                })
-            };
-            let offsets = index(&mut open(path)?).map_err(failed)?;
-            records.extend(offsets.into_iter().map(|offset| (number, offset)));
+    /// Finds the images, without reading them. What the folder holds says what it is: annotations were given, it has
+    /// shards, or else folders of images, whose masks are made as `masks` says.
+    pub fn open(place: impl Into<DataPlace>, masks: MaskRecipe) -> Result<Self, LoaderError> {
+        let place = place.into();
+        let source = if let Some(annotations) = &place.annotations {
+            Source::Files(ImageFiles::annotated(&place.folder, annotations)?)
+        } else if holds_shards(&place.folder) {
+            Source::Shards(ShardImages::open(&place.folder)?)
+        } else {
+            Source::Files(ImageFiles::in_folders(&place, masks)?)
+        };
+        let len = match &source {
+            Source::Shards(shards) => shards.len(),
+            Source::Files(files) => files.len(),
+        };
+        match u32::try_from(len) {
+            Ok(0) => Err(LoaderError::Empty),
+            Ok(_) => Ok(Self {
+                source,
+                len,
+                damaged: Mutex::default(),
+            }),
+            Err(_) => Err(LoaderError::TooMany),
         }
-        if records.is_empty() {
-            return Err(LoaderError::Empty);
-        }
-        if u32::try_from(records.len()).is_err() {
-            return Err(LoaderError::TooMany);
-        }
-        Ok(Self {
-            shards,
-            records,
-            damaged: Mutex::default(),
-        })
     }
 
     /// Images in it, at least one.
     #[must_use]
     pub const fn len(&self) -> u64 {
-        self.records.len() as u64
+        self.len
     }
 
     /// Never: a data set without images is refused.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len == 0
     }
 
     /// The damaged images that were met so far, and what is wrong with them.
@@ -76,12 +120,16 @@ impl DataSet {
     pub(super) fn nearest_intact<T>(
         &self,
         image: u64,
-        make: impl Fn(u64, &Sample) -> Result<T, LoaderError>,
+        make: impl Fn(u64, &Picture) -> Result<T, LoaderError>,
     ) -> Result<T, LoaderError> {
         let mut place = image;
         loop {
-            let error = match self.sample(place).and_then(|sample| make(place, &sample)) {
+            let error = match self
+                .picture(place)
+                .and_then(|picture| make(place, &picture))
+            {
                 Ok(intact) => return Ok(intact),
+                Err(error) if !error.is_damage() => return Err(error),
                 Err(error) => error,
             };
             let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,44 +145,38 @@ impl DataSet {
         }
     }
 
-    fn sample(&self, image: u64) -> Result<Sample, LoaderError> {
-        let place = usize::try_from(image)
-            .ok()
-            .and_then(|image| self.records.get(image));
-        let &(shard, offset) = place.ok_or(LoaderError::Empty)?;
-        let path = &self.shards[shard as usize];
-        let mut file = open(path)?;
-        let failed = |source| {
-            LoaderError::Shards(ShardError::Open {
-                path: path.clone(),
-                source,
-            })
-        };
-        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-        let mut records = RecordReader::new(BufReader::new(file)).starting_at(offset);
-        let record = records.next().ok_or(LoaderError::Empty)?;
-        let record = record.map_err(|source| {
-            LoaderError::Shards(ShardError::Record {
-                path: path.clone(),
-                source,
-            })
-        })?;
-        Sample::parse(record.payload).map_err(|source| {
-            LoaderError::Shards(ShardError::Sample {
-                path: path.clone(),
-                offset,
-                source,
-            })
-        })
+    /// The pixels of an image and its class. No mask is made.
+    pub(crate) fn labelled(&self, image: u64) -> Result<(RgbImage, Option<u32>), LoaderError> {
+        match &self.source {
+            Source::Shards(shards) => {
+                let Picture { pixels, label, .. } = shards.picture(image)?;
+                Ok((pixels, label))
+            }
+            Source::Files(files) => files.labelled(image),
+        }
+    }
+
+    fn picture(&self, image: u64) -> Result<Picture, LoaderError> {
+        match &self.source {
+            Source::Shards(shards) => shards.picture(image),
+            Source::Files(files) => files.picture(image),
+        }
     }
 }
 
-fn open(path: &Path) -> Result<File, LoaderError> {
-    let failed = |source| {
-        LoaderError::Shards(ShardError::Open {
-            path: path.to_owned(),
-            source,
-        })
+/// Whether this is a folder of shards. One with neither shards nor folders is taken for one, which says what it lacks.
+fn holds_shards(folder: &Path) -> bool {
+    let Ok(entries) = folder.read_dir() else {
+        return true;
     };
-    File::open(path).map_err(failed)
+    let mut folders = 0;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().map(str::parse::<shards::ShardName>);
+        if matches!(name, Some(Ok(_))) {
+            return true;
+        }
+        folders += usize::from(entry.path().is_dir());
+    }
+    folders == 0
 }

@@ -1,9 +1,13 @@
 //! Why there are no batches.
 
+use std::io;
+use std::path::PathBuf;
+
 use detcon_core::image::ImageError;
 use detcon_core::regions::RegionError;
 use rayon::ThreadPoolBuildError;
 
+use crate::masks::MasksError;
 use crate::shards::ShardError;
 
 /// Why a batch could not be made.
@@ -12,12 +16,47 @@ pub enum LoaderError {
     /// The shards cannot be read.
     #[error("{0} (detcon-train masks makes shards of images)")]
     Shards(ShardError),
-    /// The shards hold nothing.
-    #[error("the shards hold no record")]
+    /// The images, or what their masks are made of, cannot be found.
+    #[error(transparent)]
+    Images(#[from] MasksError),
+    /// There is nothing.
+    #[error("the data set holds no image")]
     Empty,
-    /// More records than are counted.
-    #[error("the shards hold more than 2^32 records")]
+    /// More images than are counted.
+    #[error("the data set holds more than 2^32 images")]
     TooMany,
+    /// An image's file cannot be read.
+    #[error("{}: {cause}", path.display())]
+    Read {
+        /// The file, within the data set.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// An image's file cannot be decoded.
+    #[error("{}: {cause}", path.display())]
+    Picture {
+        /// The file, within the data set.
+        path: PathBuf,
+        /// What the decoder said.
+        cause: ImageError,
+    },
+    /// An image has no mask.
+    #[error("{} has no mask: {reason}", path.display())]
+    NoMask {
+        /// The image's file, within the data set.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A mask cannot be kept, or one that was cannot be read.
+    #[error("{}: {cause}: give another --mask-cache, or make room", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// An image cannot be decoded.
     #[error("image {image}: {cause}")]
     Image {
@@ -35,7 +74,7 @@ pub enum LoaderError {
         cause: RegionError,
     },
     /// Too many records are damaged.
-    #[error("{damaged} of {images} records are damaged, more than 1 in 100; the last: {last}")]
+    #[error("{damaged} of {images} images cannot be used, more than 1 in 100; the last: {last}")]
     Damaged {
         /// So many were found.
         damaged: usize,
@@ -47,4 +86,24 @@ pub enum LoaderError {
     /// No threads.
     #[error("the loader's threads do not start: {0}")]
     Threads(#[from] ThreadPoolBuildError),
+}
+
+impl LoaderError {
+    /// Whether one image is at fault: others may be taken in its place.
+    pub(super) const fn is_damage(&self) -> bool {
+        match self {
+            Self::Shards(_)
+            | Self::Image { .. }
+            | Self::Mask { .. }
+            | Self::Read { .. }
+            | Self::Picture { .. }
+            | Self::NoMask { .. } => true,
+            Self::Images(_)
+            | Self::Empty
+            | Self::TooMany
+            | Self::Cache { .. }
+            | Self::Damaged { .. }
+            | Self::Threads(_) => false,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use detcon_core::arch::STRIDE;
-use detcon_core::image::{ImageLimits, RgbImage, decode_stored};
+use detcon_core::image::RgbImage;
 use detcon_core::preprocess::{Scratch, resize_window};
 use detcon_core::regions::RegionError;
 use detcon_core::segment::SegmentMap;
@@ -12,11 +12,11 @@ use rand_chacha::rand_core::RngCore as _;
 
 use super::LoaderError;
 use super::crop::draw_window;
+use super::data_set::Picture;
 use crate::augment::{Augmentation, ViewSettings};
 use crate::objective::draw_ids;
 use crate::random::stream;
 use crate::recipe::{CropSettings, Recipe};
-use crate::sample::Sample;
 
 /// One view, before the device sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,21 +62,19 @@ impl ViewPair {
     /// The views of an image in an epoch: the same for the same seed, epoch and image.
     pub(super) fn draw(
         &self,
-        sample: &Sample,
+        picture: &Picture,
         seed: u64,
         [epoch, image]: [u64; 2],
     ) -> Result<DrawnImage, LoaderError> {
-        let decoded = decode_stored(&sample.image, &ImageLimits::default())
-            .map_err(|cause| LoaderError::Image { image, cause })?;
         let mut random = stream(seed, "views", &[epoch, image]);
         let mut view = |colors| {
-            let view = self.view(&decoded, &sample.mask, colors, &mut random);
+            let view = self.view(&picture.pixels, &picture.mask, colors, &mut random);
             view.map_err(|cause| LoaderError::Mask { image, cause })
         };
         let [first, second] = &self.colors;
         Ok(DrawnImage {
             views: [view(first)?, view(second)?],
-            label: sample.label,
+            label: picture.label,
         })
     }
 

@@ -10,7 +10,7 @@ use detcon_core::segment::{Felzenszwalb, Grid, SegmentError, SegmentMap, Workspa
 use super::{Annotations, MaskSource, MasksError, SourceImage};
 
 /// A [`MaskSource`], checked and ready.
-pub(super) enum Masker<'a> {
+pub(crate) enum Masker<'a> {
     Felzenszwalb(Vec<Felzenszwalb>),
     Grid(Grid),
     Annotations(&'a Annotations),
@@ -19,7 +19,7 @@ pub(super) enum Masker<'a> {
 
 /// Why an image has no mask.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum MaskFailure {
+pub(crate) enum MaskFailure {
     #[error(transparent)]
     Segmentation(#[from] SegmentError),
     #[error("Its annotations cannot be drawn: {0}")]
@@ -41,7 +41,7 @@ pub(super) enum MaskFailure {
 }
 
 impl<'a> Masker<'a> {
-    pub(super) fn of(source: &'a MaskSource) -> Result<Self, MasksError> {
+    pub(crate) fn of(source: &'a MaskSource) -> Result<Self, MasksError> {
         match source {
             MaskSource::Felzenszwalb { segmentations } if segmentations.is_empty() => {
                 let (scales, min_sizes) = (0, 0);
@@ -58,7 +58,7 @@ impl<'a> Masker<'a> {
     }
 
     /// The masks of an image with these pixels: one or more, whose ids leave no gaps.
-    pub(super) fn maps(
+    pub(crate) fn maps(
         &self,
         image: &SourceImage,
         pixels: &RgbImage,

@@ -115,7 +115,7 @@ impl SourceSet {
     }
 
     /// The bytes of an image's file; of a longer one, one byte more than `limit`.
-    pub(super) fn read(&self, image: &SourceImage, limit: usize) -> std::io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, image: &SourceImage, limit: usize) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.root.join(&image.path))?;
         file.take(limit as u64 + 1).read_to_end(&mut bytes)?;

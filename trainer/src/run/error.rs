@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use detcon_core::checkpoint::FileError;
 use detcon_core::files::StageError;
 
+use crate::judge::JudgeError;
 use crate::loader::LoaderError;
 use crate::network::NetworkError;
 use crate::recipe::RecipeError;
@@ -15,6 +16,9 @@ pub enum RunError {
     /// No batches.
     #[error(transparent)]
     Loader(#[from] LoaderError),
+    /// No judgement.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
     /// No recipe.
     #[error(transparent)]
     Recipe(#[from] RecipeError),

@@ -120,7 +120,7 @@ fn damaged_records_are_passed_over_up_to_one_in_a_hundred() {
         bytes[40] ^= 1;
         fs::write(&path, bytes).unwrap();
         let recipe = recipe(&["batch=20", "image_size=32"]);
-        let data = Arc::new(DataSet::open(folder.path()).unwrap());
+        let data = Arc::new(DataSet::open(folder.path(), recipe(&[]).masks).unwrap());
         assert_eq!(data.len(), u64::from(images));
         let loader = Loader::start(Arc::clone(&data), recipe, 0, NonZeroUsize::MIN).unwrap();
         let epoch: Result<Vec<_>, _> = loader.take(8).collect();
@@ -147,7 +147,9 @@ fn damaged_records_are_passed_over_up_to_one_in_a_hundred() {
 #[test]
 fn a_folder_without_shards_says_what_makes_them() {
     let folder = tempfile::tempdir().unwrap();
-    let error = DataSet::open(folder.path()).unwrap_err().to_string();
+    let error = DataSet::open(folder.path(), recipe(&[]).masks)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("no shards") && error.contains("detcon-train masks"),
         "{error}"
@@ -155,12 +157,12 @@ fn a_folder_without_shards_says_what_makes_them() {
     let empty = folder.path().join("train-00000-of-00001");
     File::create(&empty).unwrap();
     assert!(matches!(
-        DataSet::open(folder.path()),
+        DataSet::open(folder.path(), recipe(&[]).masks),
         Err(LoaderError::Empty)
     ));
     fs::write(empty, [0; 30]).unwrap();
     assert!(
-        DataSet::open(folder.path())
+        DataSet::open(folder.path(), recipe(&[]).masks)
             .unwrap_err()
             .to_string()
             .contains("length")

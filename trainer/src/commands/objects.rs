@@ -1,0 +1,27 @@
+//! `detcon-train objects`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use detcon_trainer::objects::{Counts, draw};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder for the shards: `train`, `shuffled` (masks of other images) and `labelled` (to judge by).
+    #[arg(long)]
+    output: PathBuf,
+    /// Images to train on.
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(1..))]
+    images: u64,
+    /// Images of one object with its class.
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
+    labelled: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let counts = Counts {
+        training: arguments.images,
+        labelled: arguments.labelled,
+    };
+    Ok(draw(&arguments.output, counts)?)
+}
