@@ -3,6 +3,7 @@
 mod augment;
 mod encoder;
 mod golden;
+mod images;
 mod loader;
 mod loss;
 mod masks;
