@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-schema test-torch test-tensorflow check bench openapi fuzz clean
+.PHONY: help serve learn test test-schema test-torch test-tensorflow check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ bench: .deps/onnxruntime .deps/python .deps/scikit-image ## measures masks, impo
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-trainer
 	$(CARGO) bench --locked --package detcon-tests \
 		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure
+
+learn: .deps/libtorch ## pretrains on drawn objects, with their masks and with shuffled ones, and judges both (minutes)
+	$(CARGO) build --release --locked --package detcon-trainer
+	scripts/learn.sh
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json

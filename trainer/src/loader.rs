@@ -4,7 +4,6 @@
 //! of threads, and a run that goes on at a step gets the batches that it would have got.
 
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -47,17 +46,6 @@ impl Loader {
         first: u64,
         threads: NonZeroUsize,
     ) -> Result<Self, LoaderError> {
-        Self::start_part(data, recipe, first, threads, 0..recipe.batch)
-    }
-
-    /// Makes only the images at these places of each batch, from 0: a rank's share. All parts together are the batch.
-    pub fn start_part(
-        data: Arc<DataSet>,
-        recipe: Recipe,
-        first: u64,
-        threads: NonZeroUsize,
-        part: Range<u64>,
-    ) -> Result<Self, LoaderError> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads.get())
             .build()?;
@@ -66,7 +54,7 @@ impl Loader {
         let (sender, batches) = sync_channel(PREFETCHED);
         let thread = std::thread::spawn(move || {
             for step in first.. {
-                let places = order.part(step, recipe.batch, part.clone());
+                let places = order.batch(step, recipe.batch);
                 let batch = pool.install(|| {
                     let drawn = places.into_par_iter().map(|(epoch, image)| {
                         data.nearest_intact(image, |image, picture| {

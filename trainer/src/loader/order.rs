@@ -1,7 +1,5 @@
 //! Which images a step takes.
 
-use std::ops::Range;
-
 use crate::random::{below, stream};
 
 /// The images of each epoch in an order drawn for it: every image once.
@@ -23,10 +21,10 @@ impl Order {
         }
     }
 
-    /// Epoch and image of some places of a step's batch. Where an epoch ends inside a batch the next begins there.
-    pub(super) fn part(&mut self, step: u64, batch: u64, part: Range<u64>) -> Vec<(u64, u64)> {
+    /// Epoch and image of each place in a step. Where an epoch ends inside a batch the next begins there.
+    pub(super) fn batch(&mut self, step: u64, batch: u64) -> Vec<(u64, u64)> {
         let first = step * batch;
-        part.map(|place| self.at(first + place)).collect()
+        (first..first + batch).map(|place| self.at(place)).collect()
     }
 
     fn at(&mut self, place: u64) -> (u64, u64) {
@@ -61,7 +59,7 @@ mod tests {
     #[test]
     fn every_epoch_shows_every_image_once_in_an_order_of_its_own() {
         let mut order = Order::new(1, 7);
-        let places: Vec<(u64, u64)> = (0..7).flat_map(|step| order.part(step, 3, 0..3)).collect();
+        let places: Vec<(u64, u64)> = (0..7).flat_map(|step| order.batch(step, 3)).collect();
         for (epoch, places) in (0..).zip(places.chunks(7)) {
             assert!(places.iter().all(|place| place.0 == epoch));
             assert_eq!(
@@ -85,7 +83,7 @@ mod tests {
     #[test]
     fn a_run_that_goes_on_takes_what_it_would_have_taken() {
         let mut straight = Order::new(5, 10);
-        let steps: Vec<_> = (0..9).map(|step| straight.part(step, 4, 0..4)).collect();
-        assert_eq!(Order::new(5, 10).part(8, 4, 0..4), steps[8]);
+        let steps: Vec<_> = (0..9).map(|step| straight.batch(step, 4)).collect();
+        assert_eq!(Order::new(5, 10).batch(8, 4), steps[8]);
     }
 }

@@ -168,22 +168,3 @@ fn a_folder_without_shards_says_what_makes_them() {
             .contains("length")
     );
 }
-
-/// A rank's share of each batch is what the whole batch has there.
-#[test]
-fn the_parts_of_two_ranks_are_the_batch_of_one() {
-    let shards = directory().join("tfrecord");
-    let recipe = recipe(&["batch=4"]);
-    let data = Arc::new(DataSet::open(&shards, recipe.masks).unwrap());
-    let part = |threads: usize, part: std::ops::Range<u64>| {
-        let threads = NonZeroUsize::new(threads).unwrap();
-        let loader = Loader::start_part(Arc::clone(&data), recipe, 0, threads, part).unwrap();
-        let batches = loader.take(3).map(|batch| batch.unwrap().images().to_vec());
-        batches.collect::<Vec<_>>()
-    };
-    let whole = part(1, 0..4);
-    let (first, second) = (part(2, 0..2), part(4, 2..4));
-    for (step, batch) in whole.iter().enumerate() {
-        assert_eq!([&first[step][..], &second[step][..]].concat(), *batch);
-    }
-}
