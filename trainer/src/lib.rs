@@ -7,11 +7,15 @@
 //! - [`masks`]: images in, shards with masks out;
 //! - `network`, `objective`, `augment`, `optimizer`, [`schedule`]: what a step is made of, each held to the published
 //!   code's own numbers;
-//! - `loader`: shards to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`; [`random`]:
+//! - `device`: the CPU or CUDA; `distributed`: ranks that train together; `loader`: shards to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`; [`random`]:
 //!   random numbers that do not depend on who drew before.
 
 #[cfg(feature = "torch")]
 pub mod augment;
+#[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod distributed;
 pub mod example;
 #[cfg(feature = "torch")]
 pub mod learner;

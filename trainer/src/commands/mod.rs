@@ -4,4 +4,6 @@ pub(crate) mod masks;
 #[cfg(feature = "torch")]
 pub(crate) mod pretrain;
 #[cfg(feature = "torch")]
+pub(crate) mod ranks;
+#[cfg(feature = "torch")]
 pub(crate) mod sanity;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use detcon_core::segment::SegmentMap;
 use detcon_tests::golden::directory;
+use detcon_trainer::distributed::Share;
 use detcon_trainer::loader::{DataSet, HostBatch, Loader, LoaderError};
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::sample::{Origin, Sample};
@@ -122,7 +123,14 @@ fn damaged_records_are_passed_over_up_to_one_in_a_hundred() {
         let recipe = recipe(&["batch=20", "image_size=32"]);
         let data = Arc::new(DataSet::open(folder.path()).unwrap());
         assert_eq!(data.len(), u64::from(images));
-        let loader = Loader::start(Arc::clone(&data), recipe, 0, NonZeroUsize::MIN).unwrap();
+        let loader = Loader::start(
+            Arc::clone(&data),
+            recipe,
+            Share::WHOLE,
+            0,
+            NonZeroUsize::MIN,
+        )
+        .unwrap();
         let epoch: Result<Vec<_>, _> = loader.take(8).collect();
         if tolerated {
             epoch.unwrap();

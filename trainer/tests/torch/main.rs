@@ -1,6 +1,7 @@
 //! The pieces of a training step, and whole steps, against the published code's own numbers.
 
 mod augment;
+mod cases;
 mod encoder;
 mod golden;
 mod loader;
@@ -12,4 +13,5 @@ mod program;
 mod recipe;
 mod run;
 mod schedules;
+mod steps;
 mod train_steps;
