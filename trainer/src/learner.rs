@@ -3,18 +3,25 @@
 //! Source: `loss_fn` and `_update_fn` of the published `detcon_b.py` (as BYOL's `byol_experiment.py`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tch::{Reduction, Tensor, no_grad};
+use tch::{Device, Reduction, Tensor, no_grad};
 
-use crate::network::{HeadSpec, Mode, Network, Predictor};
+use crate::distributed::{DistributedError, Group};
+use crate::network::{Network, Predictor, axis};
 use crate::objective::{LossSettings, RegionVectors, Regions, detcon_loss};
 use crate::optimizer::{Optimizer, Slot};
 use crate::schedule::{LearningRate, TargetDecay};
 
 mod logs;
+mod outputs;
 mod state;
 
+use self::logs::Means;
+use self::outputs::Outputs;
+
 pub use self::logs::{Logs, Spread};
+pub use self::outputs::Precision;
 pub use self::state::{Kept, State};
 
 /// The label of an image that has none: it does not count in the classifier's loss.
@@ -38,6 +45,38 @@ pub struct Batch {
     pub labels: Tensor,
 }
 
+impl Batch {
+    /// The batch on a device.
+    #[must_use]
+    pub fn to_device(&self, device: Device) -> Self {
+        Self {
+            views: self.views.each_ref().map(|view| View {
+                images: view.images.to_device(device),
+                regions: view.regions.to_device(device),
+            }),
+            labels: self.labels.to_device(device),
+        }
+    }
+
+    /// The batch in so many equal parts.
+    ///
+    /// # Panics
+    /// Where it cannot be divided.
+    fn parts(&self, count: i64) -> Vec<Self> {
+        let images = self.labels.size()[0];
+        assert_eq!(images % count, 0, "a batch of {images} in {count} parts");
+        let length = images / count;
+        let part = |first: i64| Self {
+            views: [0, 1].map(|view: usize| View {
+                images: self.views[view].images.narrow(0, first, length),
+                regions: self.views[view].regions.part(first, length),
+            }),
+            labels: self.labels.narrow(0, first, length),
+        };
+        (0..count).map(|number| part(number * length)).collect()
+    }
+}
+
 /// What decides a run's steps beside its networks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnerSettings {
@@ -47,6 +86,11 @@ pub struct LearnerSettings {
     pub learning_rate: LearningRate,
     /// How slowly the target follows. DetCon-S has no target.
     pub target_decay: TargetDecay,
+    /// Parts that a batch is taken in, one after the other: each has its own batch statistics and negatives, and their
+    /// gradients are averaged.
+    pub parts: i64,
+    /// What networks compute in.
+    pub precision: Precision,
 }
 
 /// Whom the online network's predictions are compared with.
@@ -68,6 +112,7 @@ pub struct Learner {
     online: Network,
     teacher: Teacher,
     optimizer: Optimizer,
+    group: Option<Arc<Group>>,
     step: u64,
 }
 
@@ -92,8 +137,22 @@ impl Learner {
             online: online.differentiable(),
             teacher,
             optimizer,
+            group: None,
             step: 0,
         }
+    }
+
+    /// Learns together with the other ranks of a group, each on its share of the batch: batch norms, negatives and
+    /// gradients are those of all.
+    #[must_use]
+    pub fn among(mut self, group: Arc<Group>) -> Self {
+        self.online = self.online.among(Some(Arc::clone(&group)));
+        if let Teacher::Target(target) = self.teacher {
+            let target = target.among(Some(Arc::clone(&group)));
+            self.teacher = Teacher::Target(Box::new(target));
+        }
+        self.group = Some(group);
+        self
     }
 
     /// Goes on at a step instead of the first.
@@ -124,46 +183,82 @@ impl Learner {
         }
     }
 
-    /// One whole step.
-    pub fn step(&mut self, batch: &Batch) -> Logs {
-        let (gradients, logs) = self.gradients(batch);
+    /// One whole step. It fails where another rank is gone.
+    pub fn step(&mut self, batch: &Batch) -> Result<Logs, DistributedError> {
+        let (gradients, logs) = self.gradients(batch)?;
         self.update(&gradients);
-        logs
+        Ok(logs)
     }
 
-    /// The losses of a batch and their gradients. It moves the moving averages of all batch norms, and nothing else.
-    pub fn gradients(&mut self, batch: &Batch) -> (Gradients, Logs) {
-        let outputs = [0, 1].map(|view| Outputs::of(&mut self.online, &batch.views[view]));
+    /// The losses of a batch and their gradients, over all ranks. It moves the moving averages of all batch norms, and
+    /// nothing else.
+    pub fn gradients(&mut self, batch: &Batch) -> Result<(Gradients, Logs), DistributedError> {
+        let parts = batch.parts(self.settings.parts);
+        let mut means = Means::default();
+        let mut sum = Vec::new();
+        for part in &parts {
+            let loss = self.part_loss(part, &mut means);
+            let tensors: Vec<&Tensor> = self.online.weights().values().collect();
+            let gradients = Tensor::run_backward(&[&loss], &tensors, false, false);
+            if sum.is_empty() {
+                sum = gradients;
+            } else {
+                (sum.iter_mut().zip(gradients)).for_each(|(sum, gradient)| *sum += gradient);
+            }
+        }
+        if parts.len() > 1 {
+            let share = 1.0 / axis_f64(parts.len());
+            sum.iter_mut().for_each(|sum| *sum *= share);
+        }
+        if let Some(group) = &self.group {
+            group.average(&mut sum);
+        }
+        let logs = means.over(self.group.as_deref());
+        if let Some(group) = &self.group {
+            group.check()?;
+        }
+        let rate = self.settings.learning_rate.at(self.step);
+        let logs = Logs::new(logs, rate, self.settings.target_decay.at(self.step));
+        Ok((
+            self.online.weights().keys().cloned().zip(sum).collect(),
+            logs,
+        ))
+    }
+
+    /// The loss of a batch, to be differentiated: the first half of [`gradients`](Self::gradients).
+    pub fn loss(&mut self, batch: &Batch) -> Tensor {
+        self.part_loss(batch, &mut Means::default())
+    }
+
+    /// The loss of one part, of which `means` takes note.
+    fn part_loss(&mut self, batch: &Batch, means: &mut Means) -> Tensor {
+        let precision = self.settings.precision;
+        let outputs = batch.views.each_ref();
+        let outputs = outputs.map(|view| Outputs::of(&mut self.online, view, precision));
         let contrast = self.contrast(&outputs, batch);
         let classification = classification(&outputs[0].logits, &batch.labels);
-        let loss = &contrast + &classification;
-        let weights = self.online.weights();
-        let tensors: Vec<&Tensor> = weights.values().collect();
-        let gradients = Tensor::run_backward(&[&loss], &tensors, false, false);
-        let gradients = weights.keys().cloned().zip(gradients).collect();
-        let report = Logs {
-            loss: loss.double_value(&[]),
-            contrast: contrast.double_value(&[]),
-            classification: classification.double_value(&[]),
-            projections: Spread::of(&outputs[0].projections),
-            predictions: Spread::of(&outputs[0].predictions),
-            learning_rate: self.settings.learning_rate.at(self.step),
-            target_decay: self.settings.target_decay.at(self.step),
-        };
-        (gradients, report)
+        means.add(&contrast, &classification, &outputs[0]);
+        contrast + classification
     }
 
     fn contrast(&mut self, outputs: &[Outputs; 2], batch: &Batch) -> Tensor {
-        let projections = match &mut self.teacher {
-            Teacher::Target(target) => {
-                no_grad(|| [0, 1].map(|view| Outputs::of(target, &batch.views[view]).projections))
-            }
-            Teacher::Itself => [0, 1].map(|view: usize| outputs[view].projections.shallow_clone()),
+        let precision = self.settings.precision;
+        let mut targets = match &mut self.teacher {
+            Teacher::Target(target) => no_grad(|| {
+                let views = batch.views.each_ref();
+                views.map(|view| Outputs::of(target, view, precision).projections)
+            }),
+            Teacher::Itself => outputs.each_ref().map(|of| of.projections.shallow_clone()),
         };
+        let mut own = 0;
+        if let Some(group) = &self.group {
+            own = axis(group.share().rank()) * batch.labels.size()[0];
+            targets = targets.map(|projections| group.gather(&projections));
+        }
         let [first, second] = outputs;
         let predictions = region_vectors([&first.predictions, &second.predictions], batch);
-        let targets = region_vectors([&projections[0], &projections[1]], batch);
-        detcon_loss(predictions, targets, self.settings.loss)
+        let targets = region_vectors(targets.each_ref(), batch);
+        detcon_loss(predictions, targets, own, self.settings.loss)
     }
 
     /// Updates the weights by their gradients, then moves the target.
@@ -202,36 +297,14 @@ fn region_vectors<'a>(vectors: [&'a Tensor; 2], batch: &'a Batch) -> [RegionVect
     })
 }
 
-/// What a network makes of one view.
-struct Outputs {
-    projections: Tensor,
-    predictions: Tensor,
-    logits: Tensor,
-}
-
-impl Outputs {
-    fn of(network: &mut Network, view: &View) -> Self {
-        let (spec, HeadSpec { predictor, .. }) = (network.spec(), network.heads());
-        let mut pass = network.pass(Mode::Train);
-        let features = pass.backbone(spec, &view.images);
-        let projections = pass.project(&view.regions.pool(&features));
-        let predictions = match predictor {
-            Predictor::Present => pass.predict(&projections),
-            Predictor::Absent => projections.shallow_clone(),
-        };
-        let embeddings = features.mean_dim([2, 3].as_slice(), false, None);
-        let logits = pass.classify(&embeddings);
-        Self {
-            projections,
-            predictions,
-            logits,
-        }
-    }
-}
-
 /// Mean cross entropy over the batch; images without a label count 0.
 fn classification(logits: &Tensor, labels: &Tensor) -> Tensor {
     let images = labels.size()[0];
     let none = None::<Tensor>;
     logits.cross_entropy_loss(labels, none, Reduction::Sum, NO_LABEL, 0.0) / images
+}
+
+#[expect(clippy::cast_precision_loss, reason = "batches have few parts")]
+const fn axis_f64(count: usize) -> f64 {
+    count as f64
 }

@@ -8,12 +8,17 @@
 //! - `network`, `objective`, `augment`, `optimizer`, [`schedule`]: what a step is made of, each held to the published
 //!   code's own numbers;
 //! - [`objects`]: a data set that is drawn, to try training on;
-//! - `judge`: how good features are; [`report`]: a run on one page;
-//! - `loader`: shards to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`; [`random`]:
+//! - `device`: the CPU or CUDA; `distributed`: ranks that train together; `judge`: how good features are;
+//! - `loader`: a data set to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`;
+//!   [`report`]: a run on one page; [`random`]:
 //!   random numbers that do not depend on who drew before.
 
 #[cfg(feature = "torch")]
 pub mod augment;
+#[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod distributed;
 pub mod example;
 #[cfg(feature = "torch")]
 pub mod judge;

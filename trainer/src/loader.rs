@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
+use crate::distributed::Share;
 use crate::recipe::Recipe;
 
 mod batch;
@@ -39,10 +40,11 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts with the batch of step `first`.
+    /// Starts with a rank's share of the batch of step `first`.
     pub fn start(
         data: Arc<DataSet>,
         recipe: Recipe,
+        share: Share,
         first: u64,
         threads: NonZeroUsize,
     ) -> Result<Self, LoaderError> {
@@ -54,7 +56,7 @@ impl Loader {
         let (sender, batches) = sync_channel(PREFETCHED);
         let thread = std::thread::spawn(move || {
             for step in first.. {
-                let places = order.batch(step, recipe.batch);
+                let places = share.of(order.batch(step, recipe.batch));
                 let batch = pool.install(|| {
                     let drawn = places.into_par_iter().map(|(epoch, image)| {
                         data.nearest_intact(image, |image, picture| {
@@ -84,7 +86,7 @@ impl Loader {
         threads: NonZeroUsize,
     ) -> Result<(Arc<DataSet>, Self), LoaderError> {
         let data = Arc::new(DataSet::open(place, recipe.masks)?);
-        let loader = Self::start(Arc::clone(&data), recipe, first, threads)?;
+        let loader = Self::start(Arc::clone(&data), recipe, Share::WHOLE, first, threads)?;
         Ok((data, loader))
     }
 }

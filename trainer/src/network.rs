@@ -6,9 +6,12 @@
 //! Source: `ResNetTorso`, `TinyResNet` and `MLP` of the published `utils/networks.py`, on dm-haiku 0.0.11.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use detcon_core::arch::ResNetSpec;
 use tch::{Device, Tensor};
+
+use crate::distributed::Group;
 
 mod average;
 mod backbone;
@@ -44,6 +47,7 @@ pub struct Network {
     decay: f64,
     weights: Weights,
     averages: Averages,
+    group: Option<Arc<Group>>,
 }
 
 impl Network {
@@ -67,6 +71,7 @@ impl Network {
             decay: BATCH_NORM_DECAY,
             weights,
             averages,
+            group: None,
         }
     }
 
@@ -83,6 +88,7 @@ impl Network {
             decay: BATCH_NORM_DECAY,
             weights,
             averages,
+            group: None,
         };
         network.check()?;
         Ok(network)
@@ -92,6 +98,18 @@ impl Network {
     #[must_use]
     pub fn with_decay(mut self, decay: f64) -> Self {
         self.decay = decay;
+        self
+    }
+
+    /// The group whose ranks' batches it normalises by.
+    pub(crate) fn group(&self) -> Option<Arc<Group>> {
+        self.group.clone()
+    }
+
+    /// Normalises by the batches of all ranks of a group.
+    #[must_use]
+    pub fn among(mut self, group: Option<Arc<Group>>) -> Self {
+        self.group = group;
         self
     }
 
@@ -115,6 +133,7 @@ impl Network {
             averages: averages
                 .map(|(name, average)| (name.clone(), average.copy()))
                 .collect(),
+            group: self.group.clone(),
         }
     }
 
@@ -153,7 +172,13 @@ impl Network {
 
     /// A pass of a batch through it. In [`Mode::Train`] each batch norm moves its averages each time it is passed.
     pub fn pass(&mut self, mode: Mode) -> Pass<'_> {
-        Pass::new(&self.weights, &mut self.averages, self.decay, mode)
+        Pass::new(
+            &self.weights,
+            &mut self.averages,
+            self.decay,
+            self.group.as_deref(),
+            mode,
+        )
     }
 
     /// c5 of `images`: float32 `[N, 3, H, W]`, RGB in [0, 1] → `[N, C, h, w]`.

@@ -10,7 +10,7 @@ use tch::Device;
 use toml::Table;
 
 use crate::augment::ViewSettings;
-use crate::learner::{Learner, LearnerSettings};
+use crate::learner::{Learner, LearnerSettings, Precision};
 use crate::masks::{MaskSource, Segmentation};
 use crate::network::{HeadSpec, Network, Predictor};
 use crate::objective::{LocalNegatives, LossSettings};
@@ -111,6 +111,18 @@ impl From<MaskRecipe> for MaskSource {
     }
 }
 
+/// When a run counts as collapsed: both are of the online projections of the first view, brought to unit length.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollapseSettings {
+    /// Below this standard deviation of the features (a healthy run has nearly `1/√projection`).
+    pub deviation: f64,
+    /// Below this effective rank.
+    pub effective_rank: f64,
+    /// For so many steps in a row.
+    pub steps: u64,
+}
+
 /// The settings of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +135,10 @@ pub struct Recipe {
     pub seed: u64,
     /// Images of a step.
     pub batch: u64,
+    /// Parts that a rank takes its share of a batch in, one after the other, where all of it does not fit the device.
+    pub parts: u32,
+    /// What networks compute in.
+    pub precision: Precision,
     /// Side of a view in pixels.
     pub image_size: u32,
     /// Regions drawn from each view, with replacement.
@@ -141,6 +157,8 @@ pub struct Recipe {
     pub loss: LossSettings,
     /// What updates the weights.
     pub optimizer: OptimizerSettings,
+    /// When a run counts as collapsed, and stops.
+    pub collapse: CollapseSettings,
     /// How masks are made of images that come without.
     pub masks: MaskRecipe,
     /// The part of an image that a view shows.
@@ -159,6 +177,8 @@ impl Default for Recipe {
             arch: Arch("resnet50".parse().expect("a name of the table")),
             seed: 0,
             batch: 4096,
+            parts: 1,
+            precision: Precision::Float32,
             image_size: 224,
             mask_samples: 16,
             base_learning_rate: 0.2,
@@ -179,6 +199,11 @@ impl Default for Recipe {
                 momentum: 0.9,
                 eta: 1e-3,
             }),
+            collapse: CollapseSettings {
+                deviation: 1e-4,
+                effective_rank: 1.05,
+                steps: 100,
+            },
             masks: MaskRecipe {
                 scale: 1000.0,
                 sigma: 0.8,
@@ -246,6 +271,8 @@ impl Recipe {
                 base: self.target_decay,
                 max_steps,
             },
+            parts: i64::from(self.parts),
+            precision: self.precision,
         }
     }
 

@@ -5,32 +5,42 @@
 //! RUN/metrics.jsonl                  one line a step
 //! RUN/tensorboard/                   the same numbers for TensorBoard
 //! RUN/checkpoints/00000120/          state.safetensors, state.json, model.safetensors, heads.safetensors
+//! RUN/diagnosis/00000120/            the batch at which it stopped by itself
 //! ```
+//!
+//! Of several ranks the first writes, and all read: the folder is one that all of them see.
 
 use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 use tch::Device;
 
+use crate::distributed::{DistributedError, Group, Share};
 use crate::judge::Judge;
 use crate::learner::{Learner, Logs};
 use crate::loader::{DataPlace, DataSet, Loader};
 use crate::recipe::Recipe;
 
 mod checkpoint;
+mod diagnosis;
 mod differences;
 mod error;
 mod events;
 mod metrics;
+mod saver;
 
-pub use self::checkpoint::{latest, read, write};
+use self::diagnosis::{Diagnosis, Physician};
+use self::metrics::Metrics;
+use self::saver::Saver;
+
+pub use self::checkpoint::{Snapshot, best, latest, read, write};
+pub use self::diagnosis::Illness;
 pub use self::error::RunError;
 pub use self::metrics::METRICS;
-
-use self::metrics::Metrics;
 
 /// How a run is carried out: nothing here changes what it computes.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +78,17 @@ pub struct Run {
     folder: PathBuf,
     recipe: Recipe,
     options: RunOptions,
+    group: Option<Arc<Group>>,
     learner: Learner,
     loader: Loader,
-    metrics: Metrics,
+    /// None in ranks that do not write.
+    metrics: Option<Metrics>,
     judge: Option<Judge>,
+    saver: Saver,
+    physician: Physician,
+    /// Losses since the last checkpoint, and how many.
+    losses: (f64, u32),
+    warnings: Vec<String>,
     steps: u64,
 }
 
@@ -83,9 +100,27 @@ impl Run {
         recipe: Recipe,
         options: RunOptions,
     ) -> Result<Self, RunError> {
-        let data = std::sync::Arc::new(DataSet::open(data, recipe.masks)?);
-        keep_recipe(folder, &recipe)?;
+        Self::open_among(folder, data, recipe, options, None)
+    }
+
+    /// The same as one of the ranks of a group.
+    pub fn open_among(
+        folder: &Path,
+        data: impl Into<DataPlace>,
+        recipe: Recipe,
+        options: RunOptions,
+        group: Option<Arc<Group>>,
+    ) -> Result<Self, RunError> {
+        let share = group.as_ref().map_or(Share::WHOLE, |group| group.share());
+        divide(&recipe, share)?;
+        let data = Arc::new(DataSet::open(data, recipe.masks)?);
+        if share.leads() {
+            keep_recipe(folder, &recipe)?;
+        }
         let mut learner = recipe.learner(data.len(), options.device);
+        if let Some(group) = &group {
+            learner = learner.among(Arc::clone(group));
+        }
         if let Some(place) = latest(folder)? {
             learner
                 .restore(&read(&place)?, options.device)
@@ -93,24 +128,32 @@ impl Run {
         }
         let next = learner.step_number();
         let steps = recipe.steps(data.len());
-        let metrics = Metrics::open(folder, next)?;
-        let loader = Loader::start(data, recipe, next, options.loader_threads)?;
+        let metrics = share
+            .leads()
+            .then(|| Metrics::open(folder, next))
+            .transpose()?;
+        let loader = Loader::start(data, recipe, share, next, options.loader_threads)?;
         Ok(Self {
             folder: folder.to_owned(),
             recipe,
             options,
+            group,
             learner,
             loader,
             metrics,
             judge: None,
+            saver: Saver::new(folder.to_owned(), options.keep),
+            physician: Physician::new(recipe.collapse),
+            losses: (0.0, 0),
+            warnings: Vec::new(),
             steps,
         })
     }
 
-    /// Judges the backbone every so many steps.
+    /// Judges the backbone every so many steps. Only the first of several ranks does.
     #[must_use]
     pub fn judged_by(mut self, judge: Judge) -> Self {
-        self.judge = Some(judge);
+        self.judge = self.share().leads().then_some(judge);
         self
     }
 
@@ -126,7 +169,8 @@ impl Run {
         self.learner.step_number()
     }
 
-    /// Takes the next step; nothing where the run is over. It saves a checkpoint where one is due, and at the end.
+    /// Takes the next step; nothing where the run is over. A checkpoint that is due is written while the run goes on;
+    /// the last one is waited for.
     pub fn step(&mut self) -> Result<Option<StepReport>, RunError> {
         let step = self.learner.step_number();
         if step >= self.steps {
@@ -138,14 +182,24 @@ impl Run {
         };
         let batch = batch?;
         let waited = begin.elapsed().as_secs_f64();
-        let logs = self.learner.step(&batch.to_device(self.options.device));
-        let seconds = begin.elapsed().as_secs_f64();
-        if !logs.loss.is_finite() {
-            return Err(RunError::Diverged {
+        let batch = batch.to_device(self.options.device);
+        let (gradients, logs) = self.learner.gradients(&batch)?;
+        if let Some(illness) = self.physician.illness(&logs) {
+            let diagnosis = Diagnosis {
+                learner: &self.learner,
+                batch: &batch,
+                gradients: &gradients,
+                logs: &logs,
+                illness,
+            };
+            return Err(RunError::Ill {
                 step,
-                loss: logs.loss,
+                illness,
+                diagnosis: diagnosis.save(&self.folder, self.share().rank())?,
             });
         }
+        self.learner.update(&gradients);
+        let seconds = begin.elapsed().as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "batches are below 2^52")]
         let mut report = StepReport {
             step,
@@ -155,20 +209,95 @@ impl Run {
             knn: None,
         };
         let done = step + 1;
-        if let Some(judge) = self.judge.as_ref().filter(|it| it.is_due(done, self.steps)) {
+        let judge = self.judge.as_ref();
+        if let Some(judge) = judge.filter(|judge| judge.is_due(done, self.steps)) {
             report.knn = Some(judge.accuracy(self.learner.online(), self.options.device)?);
         }
-        self.metrics.note(step, &report)?;
-        if done == self.steps || done.is_multiple_of(self.options.checkpoint_every.get()) {
+        self.note(&report);
+        if done == self.steps {
             self.save()?;
+        } else if done.is_multiple_of(self.options.checkpoint_every.get()) {
+            self.begin_to_save()?;
+        }
+        if let Some(Err(error)) = self.saver.ended() {
+            self.warn(&error);
         }
         Ok(Some(report))
     }
 
-    /// Saves a checkpoint, and removes the oldest of more than are kept.
-    pub fn save(&self) -> Result<PathBuf, RunError> {
-        write(&self.folder, &self.learner, self.options.keep)
+    /// Saves a checkpoint and waits for it; gives its place. Only the first of several ranks writes.
+    pub fn save(&mut self) -> Result<PathBuf, RunError> {
+        self.begin_to_save()?;
+        let folder = self.folder.clone();
+        self.saver.finish().unwrap_or(Ok(folder))
     }
+
+    /// Whether any rank wishes something: all get the same answer.
+    pub fn any(&self, wish: bool) -> Result<bool, RunError> {
+        let Some(group) = &self.group else {
+            return Ok(wish);
+        };
+        let wishes = group.average_of(&[f64::from(u8::from(wish))], self.options.device);
+        group.check()?;
+        Ok(wishes.iter().any(|&share| share > 0.0))
+    }
+
+    /// What went wrong since this was asked last without stopping the run: checkpoints and metrics that could not be
+    /// written.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn share(&self) -> Share {
+        self.group
+            .as_ref()
+            .map_or(Share::WHOLE, |group| group.share())
+    }
+
+    /// The score of a checkpoint is minus the mean loss since the one before.
+    fn begin_to_save(&mut self) -> Result<(), RunError> {
+        if !self.share().leads() {
+            return Ok(());
+        }
+        let (sum, count) = std::mem::take(&mut self.losses);
+        let score = (count > 0).then(|| -sum / f64::from(count));
+        let snapshot = Snapshot::of(&self.learner, score)?;
+        if let Some(Err(error)) = self.saver.begin(snapshot) {
+            self.warn(&error);
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, error: &RunError) {
+        let done = self.learner.step_number();
+        let warning =
+            format!("after step {done}: {error}; training goes on, what was saved before stays");
+        self.warnings.push(warning);
+    }
+
+    fn note(&mut self, report: &StepReport) {
+        self.losses.0 += report.logs.loss;
+        self.losses.1 += 1;
+        let Some(metrics) = &mut self.metrics else {
+            return;
+        };
+        if let Err(error) = metrics.note(report.step, report) {
+            self.warn(&error);
+        }
+    }
+}
+
+/// Refuses ranks that a batch cannot be divided by.
+fn divide(recipe: &Recipe, share: Share) -> Result<(), DistributedError> {
+    let (ranks, parts) = (share.size() as u64, u64::from(recipe.parts));
+    if recipe.batch.is_multiple_of(ranks * parts) {
+        return Ok(());
+    }
+    Err(DistributedError::Uneven {
+        batch: recipe.batch,
+        ranks,
+        parts,
+    })
 }
 
 /// Writes the recipe of a new run, or compares it with the one that is there.

@@ -4,6 +4,8 @@ pub(crate) mod masks;
 pub(crate) mod objects;
 #[cfg(feature = "torch")]
 pub(crate) mod pretrain;
+#[cfg(feature = "torch")]
+pub(crate) mod ranks;
 pub(crate) mod report;
 #[cfg(feature = "torch")]
 pub(crate) mod sanity;

@@ -13,7 +13,8 @@ use detcon_trainer::recipe::Recipe;
 use detcon_trainer::run::{Run, RunOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use tch::Device;
+
+use super::ranks::{DeviceArguments, RankArguments};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -39,6 +40,10 @@ pub(crate) struct Arguments {
     /// Checkpoints that are kept.
     #[arg(long, default_value = "3")]
     keep: NonZeroUsize,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    ranks: RankArguments,
 }
 
 #[derive(Args)]
@@ -95,9 +100,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         loader_threads: arguments.loader_threads.unwrap_or_else(cores),
         checkpoint_every: arguments.checkpoint_every,
         keep: arguments.keep,
-        device: Device::Cpu,
+        device: arguments.device.open(arguments.ranks.local_rank())?,
     };
-    let mut run = Run::open(&arguments.run, arguments.data.place(), recipe, options)?;
+    let group = arguments.ranks.meet(options.device)?;
+    let mut run = Run::open_among(
+        &arguments.run,
+        arguments.data.place(),
+        recipe,
+        options,
+        group,
+    )?;
     if let Some(judge) = arguments.judge.judge(&recipe)? {
         run = run.judged_by(judge);
     }
@@ -118,7 +130,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             report.images_per_second,
             100.0 * report.waiting,
         ));
-        if stop.load(Ordering::Relaxed) {
+        for warning in run.take_warnings() {
+            bar.suspend(|| eprintln!("detcon-train: {warning}"));
+        }
+        if run.any(stop.load(Ordering::Relaxed))? {
             bar.abandon();
             let place = run.save()?;
             println!(

@@ -9,6 +9,8 @@ use detcon_trainer::random::{below, stream};
 use detcon_trainer::recipe::Recipe;
 use tch::{Device, Kind, Tensor};
 
+use super::ranks::DeviceArguments;
+
 /// Segments of a mock image.
 const SEGMENTS: usize = 16;
 /// Pixels of a cell's side.
@@ -19,15 +21,18 @@ pub(crate) struct Arguments {
     /// Settings in place of upstream's, with a batch of 4: KEY=VALUE, as in arch=resnet18.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let recipe = Recipe::parse("batch = 4", &arguments.set)?;
+    let device = arguments.device.open(0)?;
     let begin = Instant::now();
-    let mut learner = recipe.learner(recipe.batch, Device::Cpu);
-    let batch = mock(&recipe)?;
+    let mut learner = recipe.learner(recipe.batch, device);
+    let batch = mock(&recipe)?.to_device(device);
     let ready = begin.elapsed();
-    let logs = learner.step(&batch);
+    let logs = learner.step(&batch)?;
     let step = begin.elapsed().saturating_sub(ready);
     anyhow::ensure!(
         logs.loss.is_finite(),

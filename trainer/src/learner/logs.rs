@@ -1,9 +1,12 @@
 //! What a step says about itself.
 
 use serde::Serialize;
-use tch::{Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
-/// The numbers of one step, as upstream logs them.
+use super::outputs::Outputs;
+use crate::distributed::Group;
+
+/// The numbers of one step, as upstream logs them: means over ranks and parts of what each had.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Logs {
     /// What is minimised: the sum of the next two.
@@ -27,30 +30,108 @@ pub struct Logs {
 pub struct Spread {
     /// Mean of all values.
     pub mean: f64,
-    /// Standard deviation of each feature over the regions, averaged.
+    /// Standard deviation of each feature over the images, averaged over regions and features.
     pub deviation: f64,
     /// The same of the vectors brought to unit length.
     pub normalized_deviation: f64,
+    /// In how many directions the unit vectors spread about their mean: `(Σλ)²/Σλ²` of their covariance's eigenvalues
+    /// (the participation ratio), from 1 to the length of a vector; 0 where all are the same.
+    pub effective_rank: f64,
 }
 
 impl Spread {
-    /// Of `[N, R, D]`.
-    pub(super) fn of(vectors: &Tensor) -> Self {
-        no_grad(|| {
-            let vectors = vectors.detach();
-            let deviation = |vectors: &Tensor| {
-                let deviations = vectors.std_dim([0].as_slice(), false, false);
-                deviations.mean(None).double_value(&[])
-            };
-            let lengths = vectors
+    const COUNT: usize = 4;
+
+    /// The four numbers of `[N, R, D]`, float64 on its device.
+    fn of(vectors: &Tensor) -> [Tensor; Self::COUNT] {
+        let vectors = vectors.detach();
+        let deviation = |vectors: &Tensor| vectors.std_dim([0].as_slice(), false, false).mean(None);
+        let squares = vectors.square();
+        let lengths = squares.sum_dim_intlist([-1].as_slice(), true, None).sqrt();
+        let unit = &vectors / lengths;
+        let flat = unit.flatten(0, 1);
+        let centred = &flat - flat.mean_dim([0].as_slice(), true, None);
+        let covariance = centred.tr().matmul(&centred);
+        let total = covariance.trace().square();
+        let rank = total
+            / covariance
                 .square()
-                .sum_dim_intlist([-1].as_slice(), true, None)
-                .sqrt();
-            Self {
-                mean: vectors.mean(None).double_value(&[]),
-                deviation: deviation(&vectors),
-                normalized_deviation: deviation(&(&vectors / lengths)),
-            }
-        })
+                .sum(None)
+                .clamp_min(f64::MIN_POSITIVE.sqrt());
+        [
+            vectors.mean(None),
+            deviation(&vectors),
+            deviation(&unit),
+            rank,
+        ]
+    }
+
+    const fn from(
+        [mean, deviation, normalized_deviation, effective_rank]: [f64; Self::COUNT],
+    ) -> Self {
+        Self {
+            mean,
+            deviation,
+            normalized_deviation,
+            effective_rank,
+        }
+    }
+}
+
+/// Contrast, classification, and two spreads.
+const NUMBERS: usize = 2 + 2 * Spread::COUNT;
+
+/// The sum of what the parts of a batch have to say. It stays on the device until it is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Means {
+    sum: Option<Tensor>,
+    parts: u32,
+}
+
+impl Means {
+    pub(super) fn add(&mut self, contrast: &Tensor, classification: &Tensor, outputs: &Outputs) {
+        no_grad(|| {
+            let mut numbers = vec![contrast.detach(), classification.detach()];
+            numbers.extend(Spread::of(&outputs.projections));
+            numbers.extend(Spread::of(&outputs.predictions));
+            let numbers = Tensor::stack(&numbers, 0).to_kind(Kind::Double);
+            self.sum = Some(match self.sum.take() {
+                Some(sum) => sum + numbers,
+                None => numbers,
+            });
+        });
+        self.parts += 1;
+    }
+
+    /// The means over the parts and over the ranks.
+    ///
+    /// # Panics
+    /// Where nothing was added.
+    pub(super) fn over(self, group: Option<&Group>) -> [f64; NUMBERS] {
+        let mut mean = self.sum.expect("a batch has parts") / f64::from(self.parts);
+        if let Some(group) = group {
+            group.average([&mut mean]);
+        }
+        let values = Vec::<f64>::try_from(&mean).expect("a vector of doubles can be read");
+        values.try_into().expect("as many numbers as were put in")
+    }
+}
+
+impl Logs {
+    pub(super) const fn new(
+        numbers: [f64; NUMBERS],
+        learning_rate: f64,
+        target_decay: f64,
+    ) -> Self {
+        let [contrast, classification, a, b, c, d, e, f, g, h] = numbers;
+        Self {
+            loss: contrast + classification,
+            contrast,
+            classification,
+            projections: Spread::from([a, b, c, d]),
+            predictions: Spread::from([e, f, g, h]),
+            learning_rate,
+            target_decay,
+        }
     }
 }

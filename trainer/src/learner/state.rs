@@ -71,7 +71,7 @@ impl Learner {
                 }
             }
             let network = Network::from_parts(like.spec(), like.heads(), weights, averages)?;
-            Ok::<_, NetworkError>(network.with_decay(like.decay()))
+            Ok::<_, NetworkError>(network.with_decay(like.decay()).among(like.group()))
         };
         let online = network(part::ONLINE, &self.online)?;
         if let Teacher::Target(target) = &mut self.teacher {

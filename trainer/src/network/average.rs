@@ -66,7 +66,8 @@ impl MovingAverage {
     /// Takes in one more value.
     pub(super) fn update(&mut self, value: &Tensor, decay: f64) {
         no_grad(|| {
-            self.hidden = &self.hidden * decay + value.detach() * (1.0 - decay);
+            let value = value.detach().to_kind(self.hidden.kind());
+            self.hidden = &self.hidden * decay + value * (1.0 - decay);
         });
         self.updates += 1;
     }

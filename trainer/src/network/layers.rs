@@ -5,6 +5,7 @@ use detcon_core::arch::{BATCH_NORM_EPSILON, BatchNormField, Conv};
 use tch::Tensor;
 
 use super::{Averages, MovingAverage, Weights, axis};
+use crate::distributed::Group;
 
 /// How batch norms normalise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,20 +22,24 @@ pub struct Pass<'a> {
     weights: &'a Weights,
     averages: &'a mut Averages,
     decay: f64,
+    group: Option<&'a Group>,
     mode: Mode,
 }
 
 impl<'a> Pass<'a> {
+    /// With a `group`, batch norms normalise by the batches of all its ranks.
     pub(super) const fn new(
         weights: &'a Weights,
         averages: &'a mut Averages,
         decay: f64,
+        group: Option<&'a Group>,
         mode: Mode,
     ) -> Self {
         Self {
             weights,
             averages,
             decay,
+            group,
             mode,
         }
     }
@@ -66,17 +71,10 @@ impl<'a> Pass<'a> {
         let names = [field(BatchNormField::Mean), field(BatchNormField::Variance)];
         match self.mode {
             Mode::Train => {
-                let none = None::<&Tensor>;
-                let (output, mean, inverse_std) = input.native_batch_norm(
-                    Some(scale),
-                    Some(offset),
-                    none,
-                    none,
-                    true,
-                    0.0,
-                    BATCH_NORM_EPSILON,
-                );
-                let variance = inverse_std.detach().pow_tensor_scalar(-2.0) - BATCH_NORM_EPSILON;
+                let [output, mean, variance] = match self.group {
+                    Some(group) => group.batch_norm(input, [scale, offset]),
+                    None => batch_norm(input, [scale, offset]),
+                };
                 let decay = self.decay;
                 for (name, value) in names.iter().zip([mean, variance]) {
                     self.average(name).update(&value, decay);
@@ -105,6 +103,22 @@ impl<'a> Pass<'a> {
             .get_mut(name)
             .unwrap_or_else(|| panic!("the network has no {name}"))
     }
+}
+
+/// A batch norm by the batch: output, mean and variance.
+fn batch_norm(input: &Tensor, [scale, offset]: [&Tensor; 2]) -> [Tensor; 3] {
+    let none = None::<&Tensor>;
+    let (output, mean, inverse) = input.native_batch_norm(
+        Some(scale),
+        Some(offset),
+        none,
+        none,
+        true,
+        0.0,
+        BATCH_NORM_EPSILON,
+    );
+    let variance = inverse.detach().pow_tensor_scalar(-2.0) - BATCH_NORM_EPSILON;
+    [output, mean, variance]
 }
 
 /// A max pool: padding never wins.

@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor, no_grad};
 
 use super::{MovingAverage, Network, table};
+use crate::distributed::lerp;
 
 impl Network {
     /// The same network in another precision, in which it then computes.
@@ -28,10 +29,8 @@ impl Network {
 
     /// Moves each weight towards `leader`'s, keeping a share `decay` of itself. Moving averages are its own.
     pub(crate) fn follow(&mut self, leader: &Self, decay: f64) {
-        no_grad(|| {
-            for (name, weight) in &mut self.weights {
-                let _ = weight.lerp_(&leader.weights[name].detach(), 1.0 - decay);
-            }
-        });
+        let ends: Vec<Tensor> = leader.weights.values().map(Tensor::detach).collect();
+        let weights: Vec<&Tensor> = self.weights.values().collect();
+        no_grad(|| lerp(&weights, &ends.iter().collect::<Vec<_>>(), 1.0 - decay));
     }
 }

@@ -4,7 +4,7 @@
 //! masks of the image ever exist. Source: `create_binary_mask` and `sample_masks` of the published `detcon_b.py`.
 
 use rand_chacha::rand_core::RngCore;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::random::below;
 
@@ -28,6 +28,22 @@ impl Regions {
     /// The drawn ids: `[N, R]`.
     pub const fn ids(&self) -> &Tensor {
         &self.ids
+    }
+
+    /// The same on a device.
+    pub(crate) fn to_device(&self, device: Device) -> Self {
+        Self {
+            ids: self.ids.to_device(device),
+            members: self.members.to_device(device),
+        }
+    }
+
+    /// Those of `count` images from `first` on.
+    pub(crate) fn part(&self, first: i64, count: i64) -> Self {
+        Self {
+            ids: self.ids.narrow(0, first, count),
+            members: self.members.narrow(0, first, count),
+        }
     }
 
     /// The mean features of each region: `[N, C, h, w]` → `[N, R, C]`; 0 where a region has no cell.

@@ -11,6 +11,8 @@ impl Recipe {
     pub(super) fn check(&self) -> Result<(), RecipeError> {
         let positive = "it must be above 0";
         require(self.batch > 0, "batch", self.batch, positive)?;
+        let divides = self.parts > 0 && self.batch.is_multiple_of(u64::from(self.parts));
+        require(divides, "parts", self.parts, "it must divide batch")?;
         require(
             self.mask_samples > 0,
             "mask_samples",
@@ -36,6 +38,12 @@ impl Recipe {
             "it must not be negative",
         )?;
         probability("target_decay", self.target_decay)?;
+        for (key, least) in [
+            ("collapse.deviation", self.collapse.deviation),
+            ("collapse.effective_rank", self.collapse.effective_rank),
+        ] {
+            require(least >= 0.0, key, least, "it must not be negative")?;
+        }
         range("crop.area", self.crop.area, 1.0)?;
         range("crop.aspect", self.crop.aspect, f64::INFINITY)?;
         view(

@@ -5,7 +5,7 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use detcon_core::checkpoint::{Tensors, tensors_from_bytes, tensors_to_bytes};
+use detcon_core::checkpoint::{Checkpoint, Tensors, tensors_from_bytes, tensors_to_bytes};
 use detcon_core::digest::sha256;
 use detcon_core::files::{Existing, StagedDirectory};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ const ABOUT: &str = "state.json";
 const BACKBONE: &str = "model.safetensors";
 const HEADS: &str = "heads.safetensors";
 /// The version of what follows.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// `state.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,16 +28,39 @@ const FORMAT: u32 = 1;
 struct About {
     format: u32,
     step: u64,
+    /// How good it is: of several the highest is the best.
+    score: Option<f64>,
     /// SHA-256 of `state.safetensors`.
     sha256: String,
     /// Updates of the tensors that count them.
     updates: BTreeMap<String, i64>,
 }
 
-/// Saves a run's state below its folder, with the backbone and the heads as inference takes them, and removes the
-/// oldest checkpoints of more than `keep`.
-pub fn write(run: &Path, learner: &Learner, keep: NonZeroUsize) -> Result<PathBuf, RunError> {
-    let state = learner.state();
+/// All that a checkpoint holds, in memory of its own: a run goes on while it is written.
+#[derive(Debug)]
+pub struct Snapshot {
+    state: State,
+    score: Option<f64>,
+    backbone: Checkpoint,
+    heads: Tensors,
+}
+
+impl Snapshot {
+    /// Of a run as it is now, with a score where there is one: of several checkpoints the highest is the best.
+    pub fn of(learner: &Learner, score: Option<f64>) -> Result<Self, RunError> {
+        Ok(Self {
+            state: learner.state(),
+            score,
+            backbone: learner.online().checkpoint()?,
+            heads: learner.online().head_tensors(),
+        })
+    }
+}
+
+/// Saves a run's state below its folder, with the backbone and the heads as inference takes them. Of all checkpoints the
+/// last `keep` stay, and the best.
+pub fn write(run: &Path, snapshot: Snapshot, keep: NonZeroUsize) -> Result<PathBuf, RunError> {
+    let state = snapshot.state;
     let place = run.join(FOLDER).join(format!("{:08}", state.step));
     let staged = StagedDirectory::new(&place, Existing::Replace)?;
     let updates = state.tensors.iter().filter(|(_, kept)| kept.updates != 0);
@@ -52,6 +75,7 @@ pub fn write(run: &Path, learner: &Learner, keep: NonZeroUsize) -> Result<PathBu
     let about = About {
         format: FORMAT,
         step: state.step,
+        score: snapshot.score,
         sha256: sha256(&tensors),
         updates,
     };
@@ -64,14 +88,22 @@ pub fn write(run: &Path, learner: &Learner, keep: NonZeroUsize) -> Result<PathBu
         ABOUT,
         &serde_json::to_vec_pretty(&about).unwrap_or_default(),
     )?;
-    put(BACKBONE, &learner.online().checkpoint()?.to_bytes()?)?;
-    put(HEADS, &tensors_to_bytes(&learner.online().head_tensors())?)?;
+    put(BACKBONE, &snapshot.backbone.to_bytes()?)?;
+    put(HEADS, &tensors_to_bytes(&snapshot.heads)?)?;
     staged.commit()?;
-    let all = list(run)?;
-    for old in all.iter().take(all.len().saturating_sub(keep.get())) {
-        fs::remove_dir_all(old).map_err(|cause| RunError::file(old, cause))?;
-    }
+    remove_old(run, keep)?;
     Ok(place)
+}
+
+fn remove_old(run: &Path, keep: NonZeroUsize) -> Result<(), RunError> {
+    let all = list(run)?;
+    let best = best(run)?;
+    for old in all.iter().take(all.len().saturating_sub(keep.get())) {
+        if Some(old) != best.as_ref() {
+            fs::remove_dir_all(old).map_err(|cause| RunError::file(old, cause))?;
+        }
+    }
+    Ok(())
 }
 
 /// The last checkpoint of a run, if it has any.
@@ -79,17 +111,23 @@ pub fn latest(run: &Path) -> Result<Option<PathBuf>, RunError> {
     Ok(list(run)?.pop())
 }
 
-/// The state that a checkpoint holds.
-pub fn read(place: &Path) -> Result<State, RunError> {
-    let damaged = |reason: String| RunError::Damaged {
-        place: place.to_owned(),
-        reason,
-    };
-    let get = |name: &str| {
-        let path = place.join(name);
-        fs::read(&path).map_err(|cause| RunError::file(&path, cause))
-    };
-    let about: About = serde_json::from_slice(&get(ABOUT)?)
+/// The checkpoint of the highest score, the last of them where several have it; none where none has a score.
+pub fn best(run: &Path) -> Result<Option<PathBuf>, RunError> {
+    let mut best = None;
+    for place in list(run)? {
+        let Some(score) = about(&place)?.score else {
+            continue;
+        };
+        if best.as_ref().is_none_or(|(highest, _)| score >= *highest) {
+            best = Some((score, place));
+        }
+    }
+    Ok(best.map(|(_, place)| place))
+}
+
+fn about(place: &Path) -> Result<About, RunError> {
+    let damaged = |reason: String| RunError::damaged(place, reason);
+    let about: About = serde_json::from_slice(&get(place, ABOUT)?)
         .map_err(|error| damaged(format!("{ABOUT}: {error}")))?;
     if about.format != FORMAT {
         return Err(damaged(format!(
@@ -97,9 +135,23 @@ pub fn read(place: &Path) -> Result<State, RunError> {
             about.format
         )));
     }
-    let bytes = get(TENSORS)?;
+    Ok(about)
+}
+
+fn get(place: &Path, name: &str) -> Result<Vec<u8>, RunError> {
+    let path = place.join(name);
+    fs::read(&path).map_err(|cause| RunError::file(&path, cause))
+}
+
+/// The state that a checkpoint holds.
+pub fn read(place: &Path) -> Result<State, RunError> {
+    let about = about(place)?;
+    let bytes = get(place, TENSORS)?;
     if sha256(&bytes) != about.sha256 {
-        return Err(damaged(format!("{TENSORS} is not what was written")));
+        return Err(RunError::damaged(
+            place,
+            format!("{TENSORS} is not what was written"),
+        ));
     }
     let tensors: Tensors = tensors_from_bytes(&bytes)?;
     let kept = tensors.into_iter().map(|(name, tensor)| {

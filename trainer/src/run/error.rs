@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use detcon_core::checkpoint::FileError;
 use detcon_core::files::StageError;
 
+use super::Illness;
+use crate::distributed::DistributedError;
 use crate::judge::JudgeError;
 use crate::loader::LoaderError;
 use crate::network::NetworkError;
@@ -67,17 +69,32 @@ pub enum RunError {
     /// A checkpoint cannot be put in its place.
     #[error(transparent)]
     Stage(#[from] StageError),
-    /// The loss is no number.
-    #[error("the loss of step {step} is {loss}: lower base_learning_rate, or lengthen the warm-up")]
-    Diverged {
+    /// The run stopped by itself, and wrote down why.
+    #[error("step {step}: {illness}; the batch and more are in {}", diagnosis.display())]
+    Ill {
         /// The step.
         step: u64,
-        /// Its loss.
-        loss: f64,
+        /// What is wrong.
+        illness: Illness,
+        /// Where that is written down.
+        diagnosis: PathBuf,
     },
+    /// A rank is gone.
+    #[error(transparent)]
+    Distributed(#[from] DistributedError),
+    /// The thread that saves has failed.
+    #[error("a checkpoint could not be written: the thread that writes it has stopped")]
+    Saver,
 }
 
 impl RunError {
+    pub(super) fn damaged(place: &Path, reason: String) -> Self {
+        Self::Damaged {
+            place: place.to_owned(),
+            reason,
+        }
+    }
+
     pub(super) fn file(path: &Path, cause: std::io::Error) -> Self {
         Self::File {
             path: path.to_owned(),

@@ -5,7 +5,8 @@ use detcon_trainer::augment::{Augmentation, ColorOp, apply, ops};
 use serde_json::Value;
 use tch::Tensor;
 
-use crate::golden::{assert_close, cases, float, objective};
+use crate::cases::cases;
+use crate::golden::{assert_close, float, objective};
 
 /// dm-pix's blur leaves about 1e-5 to the order of its sums.
 const BLUR_TOLERANCE: f64 = 1e-4;

@@ -1,7 +1,5 @@
 //! Golden tensors as libtorch's, and how far apart two are.
 
-use std::collections::HashMap;
-
 use detcon_core::arch::ResNetSpec;
 use detcon_core::names::{Destination, HaikuNames, Transform};
 use detcon_tests::golden::{Array, Tensors, directory};
@@ -138,21 +136,4 @@ pub(crate) fn generated(spec: ResNetSpec, seed: u64) -> Network {
         }
     }
     Network::from_parts(spec, heads(spec), weights, averages).unwrap()
-}
-
-/// The cases of a golden file whose tensors are called `CASE.WHAT`, with their settings.
-pub(crate) fn cases(file: &Tensors, has: &str) -> Vec<(String, HashMap<String, Value>)> {
-    let names = file.names();
-    let cases = names.iter().filter_map(|name| name.strip_suffix(has));
-    let cases: Vec<_> = cases
-        .filter(|case| !case.starts_with("input"))
-        .map(|case| {
-            (
-                case.to_owned(),
-                serde_json::from_value(json(file, case)).unwrap(),
-            )
-        })
-        .collect();
-    assert!(!cases.is_empty(), "no {has} in the file");
-    cases
 }

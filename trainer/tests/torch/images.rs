@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use detcon_tests::golden::directory;
+use detcon_trainer::distributed::Share;
 use detcon_trainer::loader::{DataPlace, DataSet, DrawnImage, Loader, LoaderError};
 use detcon_trainer::recipe::Recipe;
 use image::{Rgb, RgbImage};
@@ -129,7 +130,8 @@ fn images_that_cannot_be_used_are_passed_over_and_named_and_too_many_stop() {
         (recipe.batch, recipe.image_size) = (150, 32);
         let data = Arc::new(DataSet::open(place, recipe.masks).unwrap());
         let threads = NonZeroUsize::MIN;
-        let mut loader = Loader::start(Arc::clone(&data), recipe, 0, threads).unwrap();
+        let mut loader =
+            Loader::start(Arc::clone(&data), recipe, Share::WHOLE, 0, threads).unwrap();
         loader.next().unwrap().map(|_| data.damaged())
     };
     let damaged: Vec<String> = epoch(place.clone()).unwrap().into_values().collect();

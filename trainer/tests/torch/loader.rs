@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use detcon_core::segment::SegmentMap;
 use detcon_tests::golden::directory;
+use detcon_trainer::distributed::Share;
 use detcon_trainer::loader::{DataSet, HostBatch, Loader, LoaderError};
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::sample::{Origin, Sample};
@@ -120,9 +121,16 @@ fn damaged_records_are_passed_over_up_to_one_in_a_hundred() {
         bytes[40] ^= 1;
         fs::write(&path, bytes).unwrap();
         let recipe = recipe(&["batch=20", "image_size=32"]);
-        let data = Arc::new(DataSet::open(folder.path(), recipe(&[]).masks).unwrap());
+        let data = Arc::new(DataSet::open(folder.path(), recipe.masks).unwrap());
         assert_eq!(data.len(), u64::from(images));
-        let loader = Loader::start(Arc::clone(&data), recipe, 0, NonZeroUsize::MIN).unwrap();
+        let loader = Loader::start(
+            Arc::clone(&data),
+            recipe,
+            Share::WHOLE,
+            0,
+            NonZeroUsize::MIN,
+        )
+        .unwrap();
         let epoch: Result<Vec<_>, _> = loader.take(8).collect();
         if tolerated {
             epoch.unwrap();
@@ -167,4 +175,24 @@ fn a_folder_without_shards_says_what_makes_them() {
             .to_string()
             .contains("length")
     );
+}
+
+/// A rank's share of each batch is what the whole batch has there.
+#[test]
+fn the_shares_of_two_ranks_are_the_batch_of_one() {
+    let shards = directory().join("tfrecord");
+    let recipe = recipe(&["batch=4"]);
+    let data = Arc::new(DataSet::open(&shards, recipe.masks).unwrap());
+    let drawn = |share: Share, threads: usize| {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let loader = Loader::start(Arc::clone(&data), recipe, share, 0, threads).unwrap();
+        let batches = loader.take(3).map(|batch| batch.unwrap().images().to_vec());
+        batches.collect::<Vec<_>>()
+    };
+    let whole = drawn(Share::WHOLE, 1);
+    let [first, second] =
+        [(0, 2), (1, 4)].map(|(rank, threads)| drawn(Share::new(rank, 2).unwrap(), threads));
+    for (step, batch) in whole.iter().enumerate() {
+        assert_eq!([&first[step][..], &second[step][..]].concat(), *batch);
+    }
 }

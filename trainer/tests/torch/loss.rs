@@ -1,7 +1,8 @@
 use detcon_trainer::objective::{LocalNegatives, LossSettings, RegionVectors, detcon_loss};
 use tch::Tensor;
 
-use crate::golden::{assert_close, assert_near, cases, float, integer, objective};
+use crate::cases::cases;
+use crate::golden::{assert_close, assert_near, float, integer, objective};
 
 /// With and without local negatives, and with a batch in which nothing has a positive.
 #[test]
@@ -25,6 +26,7 @@ fn the_loss_and_its_gradients_are_upstreams() {
         let loss = detcon_loss(
             regions(&predictions, &prediction_ids),
             regions(&targets, &target_ids),
+            0,
             settings,
         );
         let expected = vectors("loss").double_value(&[0]);

@@ -1,6 +1,7 @@
 //! The pieces of a training step, and whole steps, against the published code's own numbers.
 
 mod augment;
+mod cases;
 mod encoder;
 mod golden;
 mod images;
@@ -13,4 +14,5 @@ mod program;
 mod recipe;
 mod run;
 mod schedules;
+mod steps;
 mod train_steps;

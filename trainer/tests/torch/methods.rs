@@ -42,11 +42,11 @@ fn learner(method: &str) -> Learner {
 fn either_method_learns_to_tell_regions_apart() {
     for method in ["detcon-b", "detcon-s"] {
         let (mut learner, batch) = (learner(method), batch(0));
-        let first = learner.step(&batch);
+        let first = learner.step(&batch).unwrap();
         for _ in 0..39 {
-            learner.step(&batch);
+            learner.step(&batch).unwrap();
         }
-        let last = learner.step(&batch);
+        let last = learner.step(&batch).unwrap();
         assert!(
             last.contrast < 0.7 * first.contrast,
             "{method}: {} after {}",
@@ -62,7 +62,7 @@ fn detcon_s_has_no_target_and_detcon_b_has_one() {
     assert!(learner("detcon-s").target().is_none());
     let mut learner = learner("detcon-b");
     let start = learner.target().unwrap().weights()["conv1.weight"].copy();
-    learner.step(&batch(1));
+    learner.step(&batch(1)).unwrap();
     let target = &learner.target().unwrap().weights()["conv1.weight"];
     let online = &learner.online().weights()["conv1.weight"];
     let [moved, ahead] = [target - &start, online - &start].map(|it| it.norm().double_value(&[]));

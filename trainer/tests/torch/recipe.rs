@@ -110,3 +110,25 @@ fn what_no_recipe_has_is_refused_by_name() {
         .contains("optimizer")
     );
 }
+
+/// The table of docs/training.md: every key in the first column, its default in the second.
+#[test]
+fn the_documentation_lists_every_key_with_its_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/training.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, table) = text.split_once("| key | default |").unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let cell = |text: &str| text.trim().trim_matches('`').to_owned();
+    let assignment = |row: &str| {
+        let mut cells = row.trim_matches('|').split('|').map(cell);
+        let (key, value) = (cells.next().unwrap(), cells.next().unwrap());
+        format!("{key} = {value}")
+    };
+    let documented: Vec<String> = rows.map(assignment).collect();
+    let documented: toml::Table = documented.join("\n").parse().unwrap();
+    let defaults: toml::Table = Recipe::default().to_toml().unwrap().parse().unwrap();
+    assert_eq!(documented, defaults);
+}

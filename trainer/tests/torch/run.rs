@@ -136,5 +136,5 @@ fn a_loss_that_is_no_number_stops_the_run() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, RunError::Diverged { .. }), "{error}");
+    assert!(matches!(error, RunError::Ill { .. }), "{error}");
 }
