@@ -89,10 +89,13 @@ const ROOM: [f64; 4] = [56.0, 10.0, 10.0, 24.0];
 
 /// Every drawing of which the steps say anything, in HTML.
 pub(super) fn charts(steps: &[Value]) -> String {
-    ROWS.iter().filter_map(|row| chart(row, steps)).collect()
+    let last = steps.last().and_then(|step| step["step"].as_f64());
+    let end = last.unwrap_or(0.0).max(1.0);
+    let charts = ROWS.iter().filter_map(|row| chart(row, steps, end));
+    charts.collect()
 }
 
-fn chart(row: &Row, steps: &[Value]) -> Option<String> {
+fn chart(row: &Row, steps: &[Value], end: f64) -> Option<String> {
     let curves = row.numbers.iter().filter_map(|&(path, name)| {
         let curve = Curve::of(steps, path)?;
         Some((name, curve))
@@ -109,25 +112,20 @@ fn chart(row: &Row, steps: &[Value]) -> Option<String> {
             "<li class=\"c{number}\"><span>{name}</span> <b>{last}</b></li>"
         );
     }
-    let drawing = drawing(row, &curves);
+    let drawing = drawing(row, &curves, end);
     Some(format!(
         "<section><h2>{}</h2><p>{}</p><ul>{keys}</ul>{drawing}</section>\n",
         row.title, row.about
     ))
 }
 
-fn drawing(row: &Row, curves: &[(&str, Curve)]) -> String {
+fn drawing(row: &Row, curves: &[(&str, Curve)], end: f64) -> String {
     let range = curves.iter().map(|curve| curve.1.range());
     let (low, high) = range.fold((f64::INFINITY, f64::NEG_INFINITY), |all, [least, most]| {
         (all.0.min(least), all.1.max(most))
     });
     let ticks = ticks(low, high);
     let (bottom, top) = (ticks[0], ticks[ticks.len() - 1]);
-    let steps = curves
-        .iter()
-        .flat_map(|curve| &curve.1.points)
-        .map(|point| point.step);
-    let end = steps.fold(1.0, f64::max);
     let [left, right, above, below] = ROOM;
     let x = |step: f64| left + step / end * (SIZE[0] - left - right);
     let y = |value: f64| above + (top - value) / (top - bottom) * (SIZE[1] - above - below);
