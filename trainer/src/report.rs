@@ -89,7 +89,7 @@ mod tests {
 
     fn lines() -> String {
         let line = |step: u32| {
-            let loss = 8.0 - f64::from(step) / 200.0;
+            let loss = 9.0 - f64::from(step) / 300.0;
             let knn = if step.is_multiple_of(100) {
                 ",\"knn\":0.25"
             } else {
@@ -108,7 +108,7 @@ mod tests {
         for text in [
             "1000 steps",
             "Loss",
-            "3.01",
+            "5.67",
             "Effective rank",
             "7.5",
             "25.0 %",

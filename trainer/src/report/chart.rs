@@ -152,37 +152,42 @@ fn drawing(row: &Row, curves: &[(&str, Curve)], end: f64) -> String {
         );
     }
     for (number, (_, curve)) in curves.iter().enumerate() {
-        let at = |step: f64, value: f64| format!("{:.1} {:.1}", x(step), y(value));
-        let points = &curve.points;
-        let over = points.iter().map(|point| at(point.step, point.most));
-        let under = points.iter().rev().map(|point| at(point.step, point.least));
-        let band: Vec<String> = over.chain(under).collect();
-        let line: Vec<String> = points
-            .iter()
-            .map(|point| at(point.step, point.mean))
-            .collect();
-        let _ = write!(
-            svg,
-            "<path class=\"band c{number}\" d=\"M{}Z\"/><path class=\"line c{number}\" d=\"M{}\"/>",
-            band.join("L"),
-            line.join("L"),
-        );
-        if points.len() <= MARKED {
-            for point in points {
-                let _ = write!(
-                    svg,
-                    "<circle class=\"c{number}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\"/>",
-                    x(point.step),
-                    y(point.mean),
-                );
-            }
-        }
+        svg += &drawn(number, curve, |step, value| [x(step), y(value)]);
     }
     svg + "</svg>"
 }
 
 /// Curves of so few points show each.
 const MARKED: usize = 40;
+
+/// One curve: the band from its least to its most, its means, and their points where they are few.
+fn drawn(number: usize, curve: &Curve, place: impl Fn(f64, f64) -> [f64; 2]) -> String {
+    let at = |step: f64, value: f64| {
+        let [x, y] = place(step, value);
+        format!("{x:.1} {y:.1}")
+    };
+    let points = &curve.points;
+    let over = points.iter().map(|point| at(point.step, point.most));
+    let under = points.iter().rev().map(|point| at(point.step, point.least));
+    let band: Vec<String> = over.chain(under).collect();
+    let line = points.iter().map(|point| at(point.step, point.mean));
+    let line: Vec<String> = line.collect();
+    let mut svg = format!(
+        "<path class=\"band c{number}\" d=\"M{}Z\"/><path class=\"line c{number}\" d=\"M{}\"/>",
+        band.join("L"),
+        line.join("L"),
+    );
+    if points.len() <= MARKED {
+        for point in points {
+            let [x, y] = place(point.step, point.mean);
+            let _ = write!(
+                svg,
+                "<circle class=\"c{number}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>"
+            );
+        }
+    }
+    svg
+}
 
 impl Unit {
     /// Three digits or so.
@@ -252,7 +257,7 @@ mod tests {
             let ticks = ticks(low, high);
             assert!((3..=7).contains(&ticks.len()), "{low} to {high}: {ticks:?}");
             assert!(
-                ticks[0] <= low && ticks[ticks.len() - 1] >= high,
+                ticks[0] <= low + 1e-9 && ticks[ticks.len() - 1] >= high - 1e-9,
                 "{ticks:?}"
             );
         }
