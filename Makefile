@@ -49,10 +49,11 @@ check: .deps/onnxruntime .deps/libtorch $(TOOLS)/bin/cargo-deny ## what CI check
 	$(CARGO) test --locked --package detcon-server --lib openapi
 	$(CARGO) test --locked --package detcon-core --lib schema
 
-bench: .deps/onnxruntime .deps/python .deps/scikit-image ## measures masks, import, preprocessing, int8, serving, pressure; results also in target/bench/*.json
+bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measures masks, import, preprocessing, int8, serving, pressure, training; results also in target/bench/*.json
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-trainer
 	$(CARGO) bench --locked --package detcon-tests \
 		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure
+	$(CARGO) bench --locked --package detcon-trainer --bench step
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
