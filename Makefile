@@ -49,7 +49,7 @@ check: .deps/onnxruntime .deps/libtorch $(TOOLS)/bin/cargo-deny ## what CI check
 	$(CARGO) test --locked --package detcon-server --lib openapi
 	$(CARGO) test --locked --package detcon-core --lib schema
 
-bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measures masks, import, preprocessing, int8, serving, pressure, loading, steps; results also in target/bench/*.json
+bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measures masks, import, preprocessing, int8, serving, pressure, training; results also in target/bench/*.json
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-trainer
 	$(CARGO) bench --locked --package detcon-tests \
 		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure

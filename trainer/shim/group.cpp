@@ -11,9 +11,15 @@
 #include <new>
 #include <stdexcept>
 
+// Of libc10: the least level that is logged.
+extern int FLAGS_caffe2_log_level;
+
 namespace {
 
 using std::chrono::milliseconds;
+
+/// From which level on libtorch logs: errors, as what it warns of (a rank that is gone) is said by this program.
+constexpr int ERRORS = 2;
 
 std::vector<uint8_t> bytes(const char* text) {
   return {text, text + std::strlen(text)};
@@ -109,6 +115,9 @@ void detcon_free(char* text) {
 char* detcon_store_open(
     const char* host, uint16_t port, bool serves, int64_t timeout, DetconStore** out) {
   return guarded([&] {
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) {
+      FLAGS_caffe2_log_level = ERRORS;
+    }
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = serves;

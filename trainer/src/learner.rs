@@ -203,12 +203,16 @@ impl Learner {
             if sum.is_empty() {
                 sum = gradients;
             } else {
-                (sum.iter_mut().zip(gradients)).for_each(|(sum, gradient)| *sum += gradient);
+                for (sum, gradient) in sum.iter_mut().zip(gradients) {
+                    *sum += gradient;
+                }
             }
         }
         if parts.len() > 1 {
             let share = 1.0 / axis_f64(parts.len());
-            sum.iter_mut().for_each(|sum| *sum *= share);
+            for sum in &mut sum {
+                *sum *= share;
+            }
         }
         if let Some(group) = &self.group {
             group.average(&mut sum);

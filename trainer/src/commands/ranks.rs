@@ -18,7 +18,7 @@ enum DeviceKind {
 
 #[derive(Args)]
 pub(crate) struct DeviceArguments {
-    /// Where to compute. CUDA needs the libtorch_cuda.so of PyTorch's build for it.
+    /// Where to compute. CUDA needs `libtorch_cuda.so` of PyTorch's build for it.
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceKind,
 }

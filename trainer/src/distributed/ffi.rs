@@ -89,6 +89,8 @@ pub(super) struct RawStore(NonNull<c_void>);
 
 // SAFETY: c10d's stores lock themselves.
 unsafe impl Send for RawStore {}
+// SAFETY: as above.
+unsafe impl Sync for RawStore {}
 
 impl RawStore {
     pub(super) fn open(host: &str, port: u16, serves: bool, timeout: i64) -> Result<Self, String> {

@@ -90,7 +90,10 @@ impl Group {
         });
     }
 
-    /// The mean of a number over the ranks.
+    /// The mean of each number over the ranks.
+    ///
+    /// # Panics
+    /// Where the device's memory cannot be read.
     #[must_use]
     pub fn average_of(&self, values: &[f64], device: Device) -> Vec<f64> {
         let mut tensor = Tensor::from_slice(values).to_device(device);
@@ -100,7 +103,6 @@ impl Group {
 
     /// The tensors of all ranks one after the other along the first axis: `[N, …]` → `[ranks·N, …]`. Its gradient is
     /// the sum of what all ranks have for this rank's.
-    #[must_use]
     pub fn gather(&self, tensor: &Tensor) -> Tensor {
         collective(self.raw.gather(tensor, axis(self.share.rank())))
     }

@@ -123,13 +123,14 @@ impl Logs {
         learning_rate: f64,
         target_decay: f64,
     ) -> Self {
-        let [contrast, classification, a, b, c, d, e, f, g, h] = numbers;
+        let [contrast, classification, spreads @ ..] = numbers;
+        let [mean, deviation, normalized, rank, others @ ..] = spreads;
         Self {
             loss: contrast + classification,
             contrast,
             classification,
-            projections: Spread::from([a, b, c, d]),
-            predictions: Spread::from([e, f, g, h]),
+            projections: Spread::from([mean, deviation, normalized, rank]),
+            predictions: Spread::from(others),
             learning_rate,
             target_decay,
         }

@@ -66,12 +66,15 @@ impl Lars {
             } else {
                 slot.gradient.copy()
             };
-            let update = match self.momentum.remove(slot.name) {
-                Some(last) => last * momentum + step,
-                None => step,
+            let update = match self.momentum.get_mut(slot.name) {
+                Some(update) => {
+                    let _ = update.g_mul_scalar_(momentum);
+                    let _ = update.g_add_(&step);
+                    update
+                }
+                None => self.momentum.entry(slot.name.to_owned()).or_insert(step),
             };
-            let _ = slot.weight.g_sub_(&(&update * learning_rate));
-            self.momentum.insert(slot.name.to_owned(), update);
+            let _ = slot.weight.g_sub_(&(&*update * learning_rate));
         });
     }
 }

@@ -5,8 +5,8 @@ use detcon_trainer::augment::{Augmentation, ColorOp, apply, ops};
 use serde_json::Value;
 use tch::Tensor;
 
-use crate::cases::cases;
-use crate::golden::{assert_close, float, objective};
+use crate::cases::{assert_close, cases};
+use crate::golden::{float, objective};
 
 /// dm-pix's blur leaves about 1e-5 to the order of its sums.
 const BLUR_TOLERANCE: f64 = 1e-4;

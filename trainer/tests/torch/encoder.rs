@@ -4,7 +4,8 @@ use detcon_tests::golden::{Array, encoders};
 use detcon_trainer::network::{HeadSpec, Mode, Network, Predictor};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::golden::{assert_close, generated, heads};
+use crate::cases::assert_close;
+use crate::golden::{generated, heads};
 
 /// float32 `[N, 3, H, W]` in [0, 1].
 fn images(bytes: &Array<u8>) -> Tensor {

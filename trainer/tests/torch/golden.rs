@@ -62,15 +62,6 @@ pub(crate) fn difference(found: &Tensor, expected: &Tensor, zero: f64) -> f64 {
     }
 }
 
-/// Fails where a tensor is further than `tolerance` from what the published code gave.
-pub(crate) fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
-    let error = difference(found, expected, 1e-6);
-    assert!(
-        error <= tolerance,
-        "{what}: {error:e} is more than {tolerance:e}"
-    );
-}
-
 /// Fails where a number is further than `tolerance`, relative, from what the published code gave (1e-6 where it is 0).
 pub(crate) fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64) {
     let error = (found - expected).abs();

@@ -1,8 +1,8 @@
 use detcon_trainer::objective::{LocalNegatives, LossSettings, RegionVectors, detcon_loss};
 use tch::Tensor;
 
-use crate::cases::cases;
-use crate::golden::{assert_close, assert_near, float, integer, objective};
+use crate::cases::{assert_close, cases};
+use crate::golden::{assert_near, float, integer, objective};
 
 /// With and without local negatives, and with a batch in which nothing has a positive.
 #[test]

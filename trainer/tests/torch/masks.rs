@@ -4,7 +4,8 @@ use detcon_core::segment::SegmentMap;
 use detcon_trainer::objective::Regions;
 use tch::{Kind, Tensor};
 
-use crate::golden::{assert_close, byte, objective};
+use crate::cases::assert_close;
+use crate::golden::{byte, objective};
 
 /// Pooling by grids of the commonest id gives what pooling by upstream's one-hot masks gives.
 #[test]

@@ -21,7 +21,11 @@ fn batch(seed: i64) -> Batch {
 }
 
 fn learner(method: &str) -> Learner {
-    let overrides = [
+    learner_with(method, &[])
+}
+
+fn learner_with(method: &str, settings: &[&str]) -> Learner {
+    let mut overrides = vec![
         format!("method={method}"),
         "arch=tiny".to_owned(),
         "heads.hidden=32".to_owned(),
@@ -33,6 +37,7 @@ fn learner(method: &str) -> Learner {
         "base_learning_rate=0.2".to_owned(),
         "batch=4".to_owned(),
     ];
+    overrides.extend(settings.iter().map(|&it| it.to_owned()));
     Recipe::parse("", &overrides)
         .unwrap()
         .learner(4, Device::Cpu)
@@ -71,4 +76,52 @@ fn detcon_s_has_no_target_and_detcon_b_has_one() {
         (moved / ahead - share).abs() < 0.01 * share,
         "{moved} of {ahead}"
     );
+}
+
+/// Each part has its own batch statistics and negatives: the gradient is the mean of what each alone has.
+#[test]
+fn a_batch_in_parts_has_the_mean_of_the_parts_gradients() {
+    let whole = batch(2);
+    let half = |first: i64| Batch {
+        views: whole.views.each_ref().map(|view| View {
+            images: view.images.narrow(0, first, 2),
+            regions: Regions::new(
+                &Tensor::from_slice(&[0_i64, 1, 2, 3]).repeat([2, 1]),
+                view.regions.ids().narrow(0, first, 2),
+            ),
+        }),
+        labels: whole.labels.narrow(0, first, 2),
+    };
+    let (found, logs) = learner_with("detcon-b", &["parts=2"])
+        .gradients(&whole)
+        .unwrap();
+    let halves = [0, 2].map(|first| learner("detcon-b").gradients(&half(first)).unwrap());
+    for (name, found) in found {
+        let mean = (&halves[0].0[&name] + &halves[1].0[&name]) / 2.0;
+        assert!(found.allclose(&mean, 1e-5, 1e-7, false), "{name}");
+    }
+    let mean = f64::midpoint(halves[0].1.contrast, halves[1].1.contrast);
+    assert!(
+        (logs.contrast - mean).abs() < 1e-6,
+        "{} and {mean}",
+        logs.contrast
+    );
+}
+
+/// bfloat16 has 8 bits of precision, and its losses are those of float32 but for that.
+#[test]
+fn bfloat16_computes_nearly_what_float32_does() {
+    let of = |precision: &str| {
+        let mut learner = learner_with("detcon-b", &[&format!("precision={precision}")]);
+        learner.gradients(&batch(3)).unwrap()
+    };
+    let ((exact, full), (rounded, half)) = (of("float32"), of("bfloat16"));
+    let difference = (full.loss - half.loss).abs() / full.loss;
+    assert!(0.0 < difference && difference < 0.02, "{difference}");
+    for name in ["predictor.linear_1.weight", "classifier.weight"] {
+        let error = (&exact[name] - &rounded[name]).norm() / exact[name].norm();
+        let error = error.double_value(&[]);
+        assert!(0.0 < error && error < 0.1, "{name}: {error}");
+        assert_eq!(rounded[name].kind(), Kind::Float);
+    }
 }

@@ -4,7 +4,8 @@ use detcon_trainer::optimizer::{Lars, LarsSettings, Optimizer, Slot};
 use serde_json::from_value;
 use tch::Tensor;
 
-use crate::golden::{assert_close, float, json, objective, setting};
+use crate::cases::assert_close;
+use crate::golden::{float, json, objective, setting};
 
 /// Four steps with biases and batch norms, a gradient of 0, a weight of 0 and a rate of 0.
 #[test]

@@ -180,7 +180,7 @@ fn a_rank_that_is_killed_stops_the_others_with_its_number() {
         gone.wait().unwrap();
         let begin = Instant::now();
         let left = ranks.remove(0).wait_with_output().unwrap();
-        assert!(begin.elapsed() < Duration::from_secs(60));
+        assert!(begin.elapsed() < Duration::from_mins(1));
         let said = String::from_utf8_lossy(&left.stderr);
         let expected = format!("rank {killed} of 2 no longer answers");
         assert_eq!(left.status.code(), Some(1));

@@ -5,7 +5,9 @@ use std::path::Path;
 use detcon_core::checkpoint::{Checkpoint, tensors_from_bytes};
 use detcon_tests::golden::directory;
 use detcon_trainer::recipe::Recipe;
-use detcon_trainer::run::{Run, RunError, RunOptions, latest, read};
+use detcon_trainer::run::{
+    Illness, Run, RunError, RunOptions, Snapshot, best, latest, read, write,
+};
 use tch::Device;
 
 const OPTIONS: RunOptions = RunOptions {
@@ -136,5 +138,76 @@ fn a_loss_that_is_no_number_stops_the_run() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, RunError::Ill { .. }), "{error}");
+    let RunError::Ill {
+        illness: Illness::Diverged { .. },
+        step,
+        diagnosis,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    let batch =
+        tensors_from_bytes(&fs::read(diagnosis.join("rank0.safetensors")).unwrap()).unwrap();
+    assert_eq!(batch["view1.images"].shape(), [4, 3, 96, 96]);
+    let about = fs::read(diagnosis.join("rank0.json")).unwrap();
+    let about: serde_json::Value = serde_json::from_slice(&about).unwrap();
+    assert_eq!(about["step"], step);
+    let broken = about["not_finite"].as_array().unwrap();
+    assert!(
+        !broken.is_empty()
+            && broken
+                .iter()
+                .all(|name| !name.as_str().unwrap().contains("images"))
+    );
+}
+
+/// No projection of 16 values spreads in 1000 directions.
+#[test]
+fn a_collapse_that_lasts_stops_the_run_with_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(&["collapse.effective_rank=1000.0", "collapse.steps=3"]);
+    let mut run = open(folder.path(), &recipe).unwrap();
+    assert!(run.step().unwrap().is_some());
+    assert!(run.step().unwrap().is_some());
+    let error = run.step().unwrap_err();
+    let RunError::Ill {
+        illness:
+            Illness::Collapsed {
+                effective_rank,
+                steps,
+                ..
+            },
+        step: 2,
+        diagnosis,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(
+        steps == 3 && (1.0..=16.0).contains(&effective_rank),
+        "{effective_rank}"
+    );
+    assert!(diagnosis.join("rank0.safetensors").is_file());
+}
+
+#[test]
+fn the_best_checkpoint_stays_beside_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    for (step, score) in [(1, 0.1), (2, 0.9), (3, 0.3), (4, 0.5), (5, 0.4)] {
+        let learner = recipe(&[]).learner(8, Device::Cpu).at_step(step);
+        let snapshot = Snapshot::of(&learner, Some(score)).unwrap();
+        write(folder.path(), snapshot, NonZeroUsize::new(2).unwrap()).unwrap();
+    }
+    let names = fs::read_dir(folder.path().join("checkpoints")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    assert_eq!(names, ["00000002", "00000004", "00000005"]);
+    assert!(best(folder.path()).unwrap().unwrap().ends_with("00000002"));
+    assert!(
+        latest(folder.path())
+            .unwrap()
+            .unwrap()
+            .ends_with("00000005")
+    );
 }
