@@ -16,13 +16,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::api::{embeddings, features, health, metrics, models, regions, segmentations};
+use crate::api::{
+    embeddings, features, files, health, imports, metrics, models, regions, segmentations, uploads,
+};
 use crate::input::Limits;
 use crate::observe::{self, Metrics};
 use crate::pipeline::Pipeline;
 use crate::problem::Problem;
 use crate::protect::{self, Protected, Protection};
 use crate::registry::Registry;
+use crate::store::Store;
 
 /// What every handler can reach.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub(crate) struct App {
     pub(crate) pipeline: Pipeline,
     pub(crate) limits: Limits,
     pub(crate) protection: Protection,
+    pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     closing: AtomicBool,
 }
@@ -41,12 +45,14 @@ impl App {
         pipeline: Pipeline,
         limits: Limits,
         protection: Protection,
+        store: Store,
     ) -> Self {
         Self {
             registry,
             pipeline,
             limits,
             protection,
+            store,
             metrics: Arc::new(Metrics::new()),
             closing: AtomicBool::new(false),
         }
@@ -87,7 +93,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(regions::regions))
         .routes(routes!(segmentations::segment))
         .routes(routes!(models::list))
-        .routes(routes!(models::describe))
+        .routes(routes!(models::describe, uploads::upload, uploads::remove))
+        .routes(routes!(files::list))
+        .routes(routes!(files::file))
+        .routes(routes!(imports::list))
+        .routes(routes!(imports::describe))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

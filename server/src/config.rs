@@ -1,6 +1,7 @@
 //! What the command line and the environment say. Every flag is also a variable `DETCON_…`.
 
 mod protect;
+mod store;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,6 +12,7 @@ use clap::{Args, ValueEnum};
 use detcon_core::image::ImageLimits;
 
 pub use protect::{ImageOrigin, Origin, ProtectArguments};
+pub use store::UploadArguments;
 
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;
@@ -33,6 +35,9 @@ pub struct Config {
     /// Who may ask, from where, and over what.
     #[command(flatten)]
     pub protect: ProtectArguments,
+    /// What may change in the store.
+    #[command(flatten)]
+    pub uploads: UploadArguments,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArguments,

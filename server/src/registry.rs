@@ -223,6 +223,12 @@ impl Registry {
             .insert(name, state);
     }
 
+    /// Lets go of a model: requests that have it are answered, and none gets it from here on.
+    pub(crate) fn unload(&self, name: &str) {
+        let gone = self.models.write().expect("no writer panics").remove(name);
+        drop(gone);
+    }
+
     /// Every model's name and state, by name.
     #[must_use]
     pub(crate) fn states(&self) -> Vec<(String, State)> {
@@ -321,6 +327,11 @@ fn name(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+/// Whether the model at `path` can be served.
+pub(crate) fn check(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<(), Refusal> {
+    prepare(path, runtime, options).map(drop)
 }
 
 /// Digests, self-check on the engine that will serve, and a first run at the size that is served.

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -22,7 +22,8 @@ use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::protect::tls::{self, TlsError};
 use crate::protect::{Gate, KeysError, Protection};
-use crate::registry::{EngineOptions, Example, Registry, StoreError};
+use crate::registry::{self, EngineOptions, Example, Registry, StoreError};
+use crate::store::{ReceiveLimits, Serving, Store, Worker};
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The store cannot be written to.
+    #[error("uploads cannot be taken: {0}; make --models writable, or leave --allow-uploads out")]
+    Uploads(#[source] io::Error),
     /// An engine did not end well.
     #[error("an engine did not end well: {0}")]
     End(#[source] tokio::task::JoinError),
@@ -96,7 +100,8 @@ impl Server {
         };
         let decoders = config.engine.decode_threads().get();
         let pipeline = Pipeline::new(decoders, config.limits.image(), config.limits.timeout());
-        let app = Arc::new(App::new(registry, pipeline, limits, protection));
+        let (store, uploads) = open_store(config)?;
+        let app = Arc::new(App::new(registry, pipeline, limits, protection, store));
         let options = EngineOptions {
             threads: config.engine.engine_threads(),
             limits: BatchLimits {
@@ -104,6 +109,14 @@ impl Server {
                 queue: config.engine.queue,
             },
         };
+        if let Some(worker) = uploads {
+            let loader = Loader {
+                app: Arc::downgrade(&app),
+                runtime: runtime.clone(),
+                options,
+            };
+            worker.start(loader).map_err(ServeError::Uploads)?;
+        }
         let loaded = load(Arc::clone(&app), directories, runtime, options);
         let waits = Waits {
             head: config.limits.timeout(),
@@ -166,6 +179,39 @@ impl Server {
             .map_err(ServeError::End)?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The store, and who takes uploads to it where they are allowed.
+fn open_store(config: &Config) -> Result<(Store, Option<Worker>), ServeError> {
+    let root = config.models.models.clone();
+    if !config.uploads.allow_uploads {
+        return Ok((Store::read_only(root), None));
+    }
+    let limits = ReceiveLimits {
+        bytes: config.uploads.max_upload_bytes,
+        wait: config.limits.timeout(),
+    };
+    let (store, worker) = Store::writable(root, limits).map_err(ServeError::Uploads)?;
+    Ok((store, Some(worker)))
+}
+
+/// Serves what is uploaded.
+struct Loader {
+    app: Weak<App>,
+    runtime: Runtime,
+    options: EngineOptions,
+}
+
+impl Serving for Loader {
+    fn check(&self, path: &Path) -> Result<(), String> {
+        registry::check(path, &self.runtime, self.options).map_err(|refusal| refusal.to_string())
+    }
+
+    fn load(&self, path: &Path) {
+        if let Some(app) = self.app.upgrade() {
+            app.registry.load(path, &self.runtime, self.options);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::protect::Protection;
 use crate::registry::{Model, Registry, State};
+use crate::store::Store;
 
 /// Longest wait of a test's server, where the test is not about it.
 const LONG: Duration = Duration::from_mins(10);
@@ -82,6 +83,17 @@ pub(crate) fn protected(
     timeout: Duration,
     protection: Protection,
 ) -> Arc<App> {
+    let store = Store::read_only("/nowhere".into());
+    stored(models, timeout, protection, store)
+}
+
+/// The same over a store.
+pub(crate) fn stored(
+    models: impl IntoIterator<Item = (&'static str, State)>,
+    timeout: Duration,
+    protection: Protection,
+    store: Store,
+) -> Arc<App> {
     let models = models.into_iter();
     let models = models.map(|(name, state)| (name.to_owned(), state));
     let limits = Limits {
@@ -92,12 +104,8 @@ pub(crate) fn protected(
         fetcher: Fetcher::default(),
     };
     let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
-    Arc::new(App::new(
-        Registry::new(models.collect(), None),
-        pipeline,
-        limits,
-        protection,
-    ))
+    let registry = Registry::new(models.collect(), None);
+    Arc::new(App::new(registry, pipeline, limits, protection, store))
 }
 
 /// The same as a router, with all the time that it may need.

@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             MovingAverages::Required
         },
         strip_prefix: arguments.strip_prefix.clone(),
+        origin: None,
         fetch: arguments.fetch.options(),
     };
     let place = &arguments.output.place;

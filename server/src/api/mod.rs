@@ -1,12 +1,16 @@
 //! The handlers, one file a subject.
 
+mod conditional;
 pub(crate) mod embeddings;
 pub(crate) mod features;
+pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod imports;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod regions;
 pub(crate) mod segmentations;
+pub(crate) mod uploads;
 
 /// Bytes as they are.
 #[derive(utoipa::ToSchema)]

@@ -47,6 +47,10 @@ impl Problem {
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        let range = self.content_range().map(HeaderValue::try_from);
+        if let Some(Ok(range)) = range {
+            headers.insert(header::CONTENT_RANGE, range);
+        }
         if let Some(challenge) = self.challenge() {
             headers.insert(
                 header::WWW_AUTHENTICATE,

@@ -56,6 +56,7 @@ impl Access {
             docs if docs == "/docs" || docs.starts_with("/docs/") => Self::Open,
             "/metrics" => Self::Key(Scope::Metrics),
             models if models.starts_with("/v1/models") && !reads => Self::Key(Scope::Admin),
+            imports if imports.starts_with("/v1/imports") => Self::Key(Scope::Admin),
             admin if admin.starts_with("/v1/admin/") => Self::Key(Scope::Admin),
             _ => Self::Key(Scope::Inference),
         }
