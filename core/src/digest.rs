@@ -62,7 +62,9 @@ impl Hasher {
     }
 }
 
-fn hex(digest: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(digest: &[u8]) -> String {
     digest
         .iter()
         .fold(String::with_capacity(2 * digest.len()), |mut text, byte| {

@@ -158,10 +158,9 @@ async fn send(
 
 /// What a file is, by its name.
 fn content_type(path: &str) -> &'static str {
-    if path.ends_with(".json") {
-        "application/json"
-    } else {
-        "application/octet-stream"
+    match path.rsplit_once('.') {
+        Some((_, "json")) => "application/json",
+        _ => "application/octet-stream",
     }
 }
 

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use detcon_converter::haiku::Network;
 use detcon_converter::import::ImportOptions;
 use detcon_core::checkpoint::MovingAverages;
+use detcon_core::digest::hex;
 use detcon_core::model::ModelName;
 use serde::Deserialize;
 
@@ -241,9 +242,7 @@ fn digest(headers: &HeaderMap, query: &UploadQuery) -> Result<Option<String>, Pr
     let bytes = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
     let bytes = bytes.filter(|bytes| bytes.len() == 32);
     let bytes = bytes.ok_or_else(|| invalid("Content-Digest", "give sha-256=:BASE64:"))?;
-    Ok(Some(
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-    ))
+    Ok(Some(hex(&bytes)))
 }
 
 /// A SHA-256 in lower-case hexadecimal digits.

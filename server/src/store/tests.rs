@@ -245,14 +245,9 @@ async fn a_hostile_pickle_is_refused_by_the_name_of_what_it_would_call() {
     let server = Server::new();
     let sentinel = server.root.path().join(".sentinel");
     let touch = format!("touch {}", sentinel.display());
-    let plain = format!("\u{80}\u{2}cposix\nsystem\nX\u{0}\u{0}\u{0}\u{0}\u{85}R.");
-    let mut pickle: Vec<u8> = plain
-        .chars()
-        .map(|byte| u8::try_from(u32::from(byte)).unwrap())
-        .collect();
-    let text = pickle.iter().position(|&byte| byte == b'X').unwrap();
-    pickle[text + 1] = u8::try_from(touch.len()).unwrap();
-    pickle.splice(text + 5..text + 5, touch.bytes());
+    let length = u32::try_from(touch.len()).unwrap().to_le_bytes();
+    let (before, after) = (b"\x80\x02cposix\nsystem\nX", b"\x85R.");
+    let pickle = [&before[..], &length, touch.as_bytes(), after].concat();
     let taken = server.put("/v1/models/new", OCTETS, pickle).await;
     let import = server
         .outcome(taken.headers[header::LOCATION].to_str().unwrap())
@@ -494,10 +489,10 @@ async fn the_files_of_a_model_are_sent_whole_and_in_parts() {
         let etag = whole.headers[header::ETAG].to_str().unwrap();
         assert_eq!(etag, format!("\"{}\"", sha256(content)));
         let range = (header::RANGE, "bytes=1-10");
-        let (part, body) = get(name, &[range.clone(), (header::IF_RANGE, etag)]).await;
-        assert_eq!((part.status.as_u16(), &body[..]), (206, &content[1..=10]));
+        let (piece, body) = get(name, &[range.clone(), (header::IF_RANGE, etag)]).await;
+        assert_eq!((piece.status.as_u16(), &body[..]), (206, &content[1..=10]));
         let expected = format!("bytes 1-10/{}", content.len());
-        assert_eq!(part.headers[header::CONTENT_RANGE], expected);
+        assert_eq!(piece.headers[header::CONTENT_RANGE], expected);
         assert_eq!(
             get(name, &[range, (header::IF_RANGE, "\"old\"")])
                 .await

@@ -62,24 +62,28 @@ fn weights(directory: &Path) -> String {
     directory.manifest().files[file::BACKBONE].sha256.clone()
 }
 
-/// A body that says when a share of it has been read, and then when all of it has.
+/// A body that says when it has been read up to a place, and waits there, if it is not the end, until the server is
+/// killed.
 struct Announced<'a> {
     rest: &'a [u8],
-    left_at_cut: usize,
-    cut: Option<Sender<()>>,
-    sent: Option<Sender<()>>,
+    left_at_place: usize,
+    reached: Option<Sender<()>>,
+    killed: Receiver<()>,
 }
 
 impl Read for Announced<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.rest.len() <= self.left_at_cut {
-            self.cut = None;
+        let until = self.rest.len() - self.left_at_place;
+        let length = buffer.len().min(PIECE).min(until);
+        let read = self.rest.read(&mut buffer[..length])?;
+        if self.rest.len() == self.left_at_place {
+            self.reached = None;
         }
-        if self.rest.is_empty() {
-            self.sent = None;
+        if read == 0 && !self.rest.is_empty() {
+            let _ = self.killed.recv(); // its sender goes when the server is killed
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let length = buffer.len().min(PIECE);
-        self.rest.read(&mut buffer[..length])
+        Ok(read)
     }
 }
 
@@ -179,14 +183,17 @@ fn killed_at(server: Server, sample: &Sample, moment: Moment, share: f64, whole:
         clippy::cast_precision_loss,
         reason = "a share of a few million"
     )]
-    let left_at_cut = (bytes.len() as f64 * share) as usize;
-    let (cut, reached): (_, Receiver<()>) = channel();
-    let (sent, arrived): (_, Receiver<()>) = channel();
+    let left_at_place = match moment {
+        Moment::Receiving => 1 + (bytes.len() as f64 * share) as usize,
+        Moment::Storing | Moment::Converting => 0,
+    };
+    let (arrived, at_place): (_, Receiver<()>) = channel();
+    let (alive, until_killed) = channel();
     let announced = Announced {
         rest: bytes,
-        left_at_cut,
-        cut: Some(cut),
-        sent: Some(sent),
+        left_at_place: left_at_place.min(bytes.len()),
+        reached: Some(arrived),
+        killed: until_killed,
     };
     let url = server.url.clone();
     std::thread::scope(|scope| {
@@ -196,15 +203,12 @@ fn killed_at(server: Server, sample: &Sample, moment: Moment, share: f64, whole:
             let _ = told.send(()); // the test may have gone on
             stored
         });
-        // Its sender goes when the moment has come, so there is never anything to receive.
-        let _ = match moment {
-            Moment::Receiving => reached.recv(),
-            Moment::Storing | Moment::Converting => arrived.recv(),
-        };
+        let _ = at_place.recv(); // its sender goes when the place is reached
         if !matches!(moment, Moment::Receiving) {
             let _ = answered.recv_timeout(whole.mul_f64(share)); // or the moment has come
         }
         server.kill();
+        drop(alive);
         uploading.join().unwrap().unwrap_or(false)
     })
 }
@@ -248,7 +252,7 @@ fn a_server_killed_during_an_upload_leaves_the_store_whole() {
     .unwrap();
     let samples = [Sample::new(0), Sample::new(1)];
     let [mut old, mut new] = [&samples[0], &samples[1]];
-    let (mut share, mut stored) = (0.0, [0, 0]);
+    let (mut share, mut outcomes) = (0.0, [0, 0]);
     let mut durations = [Duration::ZERO; 2];
     for (duration, moment) in durations
         .iter_mut()
@@ -278,14 +282,14 @@ fn a_server_killed_during_an_upload_leaves_the_store_whole() {
             !answered || served == new.weights,
             "what was stored by its answer is gone"
         );
-        stored[usize::from(served == new.weights)] += 1;
+        outcomes[usize::from(served == new.weights)] += 1;
         if served == new.weights {
             std::mem::swap(&mut old, &mut new);
         }
     }
     println!(
         "{kills} kills: the old model after {}, the new one after {}",
-        stored[0], stored[1]
+        outcomes[0], outcomes[1]
     );
     server.kill();
 }
