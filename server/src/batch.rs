@@ -13,7 +13,8 @@ use detcon_core::checkpoint::Tensor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::{Batch, EngineError, Output};
-use crate::observe::{EngineStats, Phase, Timings};
+use crate::observe::{Phase, Timings};
+use crate::stats::EngineStats;
 
 /// Weight of the newest measurement in the moving average of the time an image takes: 1/8.
 const AVERAGE_SHIFT: u32 = 3;
@@ -249,7 +250,7 @@ impl<E: Run> Worker<E> {
             let before = self.pending.len();
             self.pending.retain(|job| !job.reply.is_closed());
             let left = before - self.pending.len();
-            self.stats.abandoned.inc_by(left as u64);
+            self.stats.cancelled(left);
             if let Some(kind) = self.pending.front().map(Job::kind) {
                 return Some(self.take(kind, max.get()));
             }
@@ -284,9 +285,7 @@ impl<E: Run> Worker<E> {
         };
         let mut answers = self.answers(&batch, output).into_iter();
         let took = start.elapsed();
-        #[expect(clippy::cast_precision_loss, reason = "batches are small")]
-        self.stats.batches.observe(count as f64);
-        self.stats.calls.observe(took.as_secs_f64());
+        self.stats.batch_ran(count, took);
         for Job {
             reply,
             place,
@@ -315,12 +314,12 @@ impl<E: Run> Worker<E> {
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
-                self.stats.failures.inc();
+                self.stats.failed();
                 tracing::error!(model, images, %error, "inference failed");
                 Vec::new()
             }
             Err(_panic) => {
-                self.stats.panics.inc();
+                self.stats.panicked();
                 tracing::error!(model, images, "inference panicked");
                 Vec::new()
             }

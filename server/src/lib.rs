@@ -20,6 +20,7 @@ mod protect;
 mod registry;
 mod segmentation;
 mod serve;
+mod stats;
 #[cfg(test)]
 mod testing;
 mod view;
