@@ -93,6 +93,25 @@ fn what_it_cannot_start_with_is_one_line_and_exit_code_1() {
         ),
         (vec!["--models", here, "--log", "=!"], "--log"),
         (
+            vec!["--models", here, "--api-keys", "/nowhere/keys"],
+            "--api-keys /nowhere/keys",
+        ),
+        (
+            vec![
+                "--models",
+                here,
+                "--tls-cert",
+                "/nowhere/cert",
+                "--tls-key",
+                "/nowhere/key",
+            ],
+            "--tls-cert /nowhere/cert",
+        ),
+        (
+            vec!["--models", here, "--otlp-endpoint", "not an address"],
+            "--otlp-endpoint",
+        ),
+        (
             vec!["--models", here, "--default-model", "tyr"],
             "\"tyr\" is not among the models of --models: try",
         ),
@@ -115,6 +134,10 @@ fn wrong_usage_is_exit_code_2() {
         &["--nope"],
         &["--models", ".", "--max-batch", "0"],
         &["--models", ".", "--queue", "65537"],
+        &["--models", ".", "--tls-cert", "cert.pem"],
+        &["--models", ".", "--cors-origin", "example.org"],
+        &["--models", ".", "--allow-url", "https://example.org/a.jpg"],
+        &["--models", ".", "--allow-private-addresses"],
     ] {
         assert_eq!(
             program().args(arguments).output().unwrap().status.code(),

@@ -16,7 +16,7 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 
 /// Gives the server's metrics.
 ///
-/// The text is OpenMetrics, which Prometheus reads. `docs/operations.md` lists what is in it.
+/// The text is `OpenMetrics`, which Prometheus reads. `docs/operations.md` lists what is in it.
 #[utoipa::path(
     get,
     path = "/metrics",

@@ -14,8 +14,8 @@ pub struct ProtectArguments {
     /// again at SIGHUP [default: everybody may ask].
     #[arg(long, env = "DETCON_API_KEYS", value_name = "FILE")]
     pub api_keys: Option<PathBuf>,
-    /// Origin whose pages may ask from a browser, such as https://example.org, or * for every one; may be given
-    /// several times [default: none].
+    /// Origin whose pages may ask from a browser, such as `https://example.org`, or * for every one; may be
+    /// given several times [default: none].
     #[arg(
         long,
         env = "DETCON_CORS_ORIGIN",
@@ -23,8 +23,8 @@ pub struct ProtectArguments {
         value_delimiter = ','
     )]
     pub cors_origin: Vec<Origin>,
-    /// Origin that images may be fetched from when a request names them by address, such as https://images.example.org;
-    /// may be given several times, and http only where it is written so [default: none, nothing is fetched].
+    /// Origin that images may be fetched from when a request names them by address, such as
+    /// `https://images.example.org`; may be given several times, and http only where it is written so [default: none, nothing is fetched].
     #[arg(
         long,
         env = "DETCON_ALLOW_URL",

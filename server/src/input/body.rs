@@ -69,13 +69,18 @@ pub(super) async fn read(
         held,
         Err(Problem::BodyTooLarge { .. } | Problem::Overloaded { .. })
     ) {
-        // Whether it ends in time or not, the answer is the same.
-        let _ = tokio::time::timeout(DRAIN, async {
-            while let Some(Ok(_)) = body.frame().await {}
-        })
-        .await;
+        drain(body).await;
     }
     held
+}
+
+/// Reads and throws away what comes in time.
+pub(crate) async fn drain(mut body: Body) {
+    // Whether it ends in time or not, the answer is the same.
+    let _ = tokio::time::timeout(DRAIN, async {
+        while let Some(Ok(_)) = body.frame().await {}
+    })
+    .await;
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {

@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
-pub(crate) use body::{BodyMemory, Share};
+pub(crate) use body::{BodyMemory, Share, drain};
 pub(crate) use json::EmbeddingsRequest;
 
 use crate::fetch::{FetchError, Fetcher};

@@ -117,7 +117,7 @@ impl Metrics {
     }
 
     /// Counts a request.
-    pub(super) fn finished(&self, labels: RequestLabels, outcome: Outcome, took: Duration) {
+    pub(super) fn finished(&self, labels: &RequestLabels, outcome: Outcome, took: Duration) {
         let route = RouteLabels {
             route: labels.route.clone(),
             status: class(labels.status),
@@ -130,7 +130,7 @@ impl Metrics {
                 outcome: outcome.name(),
             })
             .inc();
-        self.requests.get_or_create(&labels).inc();
+        self.requests.get_or_create(labels).inc();
     }
 
     /// Notes where a request's time went.
@@ -145,7 +145,7 @@ impl Metrics {
         }
     }
 
-    /// All of them as OpenMetrics text, which Prometheus reads, with what `more` registers for this time only.
+    /// All of them as `OpenMetrics` text, which Prometheus reads, with what `more` registers for this time only.
     pub(crate) fn text(&self, more: impl FnOnce(&mut Registry)) -> Result<String, fmt::Error> {
         let mut momentary = Registry::default();
         process::register(&mut momentary);

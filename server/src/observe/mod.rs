@@ -91,7 +91,8 @@ impl Pending {
     fn finish(&mut self, response: &Response) {
         let status = response.status().as_u16();
         let refusal = response.extensions().get::<Refusal>().copied();
-        let outcome = refusal.map_or_else(|| Outcome::of(response.status()), |it| it.outcome);
+        // Everything that is not answered is a problem; a probe that is told "not ready" has its answer.
+        let outcome = refusal.map_or(Outcome::Answered, |it| it.outcome);
         self.record(status, refusal.map_or("", |it| it.problem), outcome);
     }
 
@@ -104,7 +105,7 @@ impl Pending {
             status,
             problem,
         };
-        self.metrics.finished(labels, outcome, duration);
+        self.metrics.finished(&labels, outcome, duration);
         self.metrics.phases(&self.timings);
         telemetry::answered(&self.span, status, &self.timings);
         let duration_ms = duration.as_secs_f64() * 1e3;

@@ -30,7 +30,7 @@ impl Outcome {
         Self::Cancelled,
     ];
 
-    /// By the status of an answer, where nothing else tells.
+    /// By the status of a problem.
     pub(crate) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self::Shed,

@@ -48,7 +48,7 @@ pub(super) fn register(registry: &mut Registry) {
     }
 }
 
-/// Of `/proc/self/stat` (proc_pid_stat(5)).
+/// Of `/proc/self/stat` (`proc_pid_stat(5)`).
 struct Stat {
     cpu: Duration,
     since_boot: Duration,

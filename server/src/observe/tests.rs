@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::testing::{answer, answers, ask, embeddings, post, ready, serving, text};
 
-/// The samples of OpenMetrics text: name with labels, and value. What is no such text fails the test.
+/// The samples of `OpenMetrics` text: name with labels, and value. What is no such text fails the test.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let text = text.strip_suffix("# EOF\n").expect("the text has its end");
     let (mut found, mut types) = (BTreeMap::new(), BTreeMap::new());

@@ -111,12 +111,12 @@ mod tests {
     async fn a_future_has_the_timings_of_its_request() {
         let timings = Timings::default();
         let millisecond = Duration::from_millis(1);
-        let elsewhere = timings.scope(async {
+        let elsewhere = async {
             let timings = Timings::current();
             let work = move || Timings::current().add(Phase::Encode, millisecond);
-            tokio::task::spawn_blocking(move || timings.within(work))
-        });
-        elsewhere.await.await.unwrap();
+            tokio::task::spawn_blocking(move || timings.within(work)).await
+        };
+        timings.scope(elsewhere).await.unwrap();
         assert_eq!(
             timings.measured().next(),
             Some((Phase::Encode, millisecond))

@@ -118,7 +118,7 @@ mod tests {
             (cert.path(), missing, "--tls-key /nowhere/key.pem"),
             (cert.path(), other.path(), "do not go together"),
         ] {
-            let error = config(cert, key).err().expect("it is refused").to_string();
+            let error = config(cert, key).expect_err("it is refused").to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
