@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::demand::Lane;
 use crate::registry::{Model, State};
 use crate::stats::EngineStats;
 
@@ -99,7 +100,7 @@ impl Collector for Models {
             Gauge,
         );
         self.each(encoder, capacity, |it| {
-            ConstGauge::new(count(it.batcher().capacity()))
+            ConstGauge::new(count(it.batcher().capacity(Lane::Interactive)))
         })?;
         let batches = (
             "detcon_batch_images",
