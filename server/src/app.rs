@@ -94,6 +94,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(segmentations::segment))
         .routes(routes!(models::list))
         .routes(routes!(models::describe, uploads::upload, uploads::remove))
+        .routes(routes!(uploads::load))
+        .routes(routes!(uploads::unload))
         .routes(routes!(files::list))
         .routes(routes!(files::file))
         .routes(routes!(imports::list))

@@ -250,6 +250,12 @@ pub(crate) enum Problem {
         /// Name of the scope.
         needed: &'static str,
     },
+    /// No answer in the time that the client gave.
+    #[error("There was no answer within the {} s that the request gave: give it more, or fewer images.", allowed.as_secs_f64())]
+    Expired {
+        /// How long the request had.
+        allowed: Duration,
+    },
     /// All places in the queue are taken.
     #[error("The server is at its limit: try again in {} s.", seconds(*retry_after))]
     Overloaded {
@@ -257,10 +263,10 @@ pub(crate) enum Problem {
         retry_after: Duration,
     },
     /// No answer in time.
-    #[error("There was no answer within {seconds} s: try again, with fewer images at once.")]
+    #[error("There was no answer within {} s: try again, with fewer images at once.", allowed.as_secs_f64())]
     Timeout {
-        /// How long the request was worked on.
-        seconds: u64,
+        /// How long the request had.
+        allowed: Duration,
     },
     /// The server is on its way out.
     #[error("The server is shutting down: try another.")]
@@ -329,6 +335,8 @@ impl Problem {
                 Row(416, "range-not-satisfiable", "Range not satisfiable")
             }
             Self::RequestTimeout { .. } => Row(408, "request-timeout", "Request timeout"),
+            // The client's own wish, unlike 504.
+            Self::Expired { .. } => Row(408, "expired", "Time of the request up"),
             Self::KeyMissing => Row(401, "key-missing", "API key missing"),
             Self::KeyUnknown => Row(401, "key-unknown", "API key not known"),
             Self::KeyNotAllowed { .. } => Row(403, "key-not-allowed", "API key not sufficient"),

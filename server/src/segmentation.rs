@@ -9,9 +9,12 @@ use detcon_core::segment::{
     FeatureMap, Felzenszwalb, Grid, KMeans, SegmentError, SegmentMap, Workspace,
 };
 
-use crate::app::App;
+use crate::batch::Place;
+use crate::engine::Output;
 use crate::input::{Fields, invalid};
+use crate::pipeline::Work;
 use crate::problem::Problem;
+use crate::provenance::Provenance;
 use crate::registry::Model;
 use crate::view::View;
 
@@ -22,7 +25,7 @@ const DEFAULT_GRID: NonZeroU16 = NonZeroU16::new(7).unwrap();
 const DEFAULT_K: u32 = 8;
 
 /// A way to segment an image.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Method {
     /// The paper's masks.
     Felzenszwalb(Felzenszwalb),
@@ -38,6 +41,8 @@ pub(crate) enum Method {
         view: View,
         /// The network.
         model: Arc<Model>,
+        /// The image's place in front of it.
+        place: Place,
     },
 }
 
@@ -47,6 +52,7 @@ impl Method {
     /// `model` and `view` are asked for where the method needs a network.
     pub(crate) fn take(
         fields: &mut Fields,
+        work: &Work,
         model: impl FnOnce(&mut Fields) -> Result<(Arc<Model>, View), Problem>,
     ) -> Result<Self, Problem> {
         let name: Option<String> = fields.take("method")?;
@@ -74,6 +80,7 @@ impl Method {
                     clusters,
                     stage,
                     view: view.full(),
+                    place: work.place(&model)?,
                     model,
                 }
             }
@@ -90,16 +97,25 @@ impl Method {
         }
     }
 
+    /// Which model it asks, and for what, where it asks one.
+    pub(crate) fn provenance(&self) -> Option<Provenance> {
+        match self {
+            Self::KMeans { model, stage, .. } => {
+                Some(Provenance::of(model, Output::Features(*stage)))
+            }
+            Self::Felzenszwalb(_) | Self::Grid(_) => None,
+        }
+    }
+
     /// Segments an image.
     pub(crate) async fn segment(
         self,
-        app: &App,
+        work: &Work,
         image: Arc<RgbImage>,
     ) -> Result<SegmentMap, Problem> {
         let map = match self {
             Self::Felzenszwalb(method) => {
-                app.pipeline
-                    .compute(move || with_workspace(|it| method.segment(&image, it)))
+                work.compute(move || with_workspace(|it| method.segment(&image, it)))
                     .await?
             }
             Self::Grid(grid) => grid.segment(image.height(), image.width()),
@@ -108,15 +124,16 @@ impl Method {
                 stage,
                 view,
                 model,
+                place,
             } => {
                 let (height, width) = (image.height(), image.width());
-                let input = app.pipeline.compute(move || view.input(&image)).await?;
-                let features = app.pipeline.features(&model, input, stage).await?;
+                let input = work.compute(move || view.input(&image)).await?;
+                let features = work.features(&model, place, input, stage).await?;
                 let cluster = move || {
                     let map = feature_map(features.shape(), features.values())?;
                     clusters.cluster(map)?.upsample(height, width)
                 };
-                app.pipeline.compute(cluster).await?
+                work.compute(cluster).await?
             }
         };
         map.map_err(|error| Problem::Segmentation {

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -14,7 +15,8 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::app::{App, router};
 use crate::batch::BatchLimits;
-use crate::config::Config;
+use crate::budget::{Budget, Turns};
+use crate::config::{Config, ModelArguments};
 use crate::connections::{self, Waits};
 use crate::engine::{EngineError, Runtime};
 use crate::fetch::Fetcher;
@@ -22,8 +24,9 @@ use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::protect::tls::{self, TlsError};
 use crate::protect::{Gate, KeysError, Protection};
-use crate::registry::{self, EngineOptions, Example, Registry, StoreError};
-use crate::store::{ReceiveLimits, Serving, Store, Worker};
+use crate::registry::watch::{Change, Watch};
+use crate::registry::{EngineOptions, Example, Registry, StoreError};
+use crate::store::{ReceiveLimits, Served, Store, Worker};
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +67,10 @@ pub struct Server {
     app: Arc<App>,
     loaded: watch::Receiver<bool>,
     waits: Waits,
+    delay: Duration,
     tls: Option<Arc<ServerConfig>>,
+    /// Ends the watch of the store when it goes.
+    watching: mpsc::Sender<()>,
 }
 
 impl Server {
@@ -98,26 +104,34 @@ impl Server {
             memory: BodyMemory::new(config.limits.body_memory.max(config.limits.max_body_bytes)),
             fetcher: Fetcher::new(protect.allow_url.clone(), protect.allow_private_addresses),
         };
-        let decoders = config.engine.decode_threads().get();
-        let pipeline = Pipeline::new(decoders, config.limits.image(), config.limits.timeout());
+        let budget = Budget::of(&config.engine);
+        let pipeline = Pipeline::new(
+            budget.decode.get(),
+            config.limits.image(),
+            config.limits.timeout(),
+        );
         let (store, uploads) = open_store(config)?;
         let app = Arc::new(App::new(registry, pipeline, limits, protection, store));
         let options = EngineOptions {
-            threads: config.engine.engine_threads(),
+            precision: config.engine.precision,
+            compute: budget.compute,
+            turns: Turns::default(),
             limits: BatchLimits {
                 max_batch: config.engine.max_batch,
                 queue: config.engine.queue,
             },
         };
         if let Some(worker) = uploads {
-            let loader = Loader {
-                app: Arc::downgrade(&app),
-                runtime: runtime.clone(),
-                options,
-            };
-            worker.start(loader).map_err(ServeError::Uploads)?;
+            let served = Served::new(&app, runtime.clone(), options.clone());
+            worker.start(served).map_err(ServeError::Uploads)?;
         }
-        let loaded = load(Arc::clone(&app), directories, runtime, options);
+        let (watching, stopped) = mpsc::channel();
+        let loading = Loader {
+            app: Arc::clone(&app),
+            runtime,
+            options,
+        };
+        let loaded = loading.start(&config.models, directories, stopped);
         let waits = Waits {
             head: config.limits.timeout(),
             write: config.limits.timeout(),
@@ -129,7 +143,9 @@ impl Server {
             app,
             loaded,
             waits,
+            delay: config.listen.shutdown_delay,
             tls,
+            watching,
         })
     }
 
@@ -161,17 +177,19 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        let closing = Arc::clone(&self.app);
+        let (closing, delay) = (Arc::clone(&self.app), self.delay);
         let asked = async move {
             shutdown.await;
             closing.close();
             tracing::info!("shutting down");
+            tokio::time::sleep(delay).await;
         };
         let keys = tokio::spawn(self.app.protection.gate.clone().watch());
         let router = router(Arc::clone(&self.app));
         let tls = self.tls.map(TlsAcceptor::from);
         connections::serve(self.listener, tls, router, self.waits, asked).await;
         keys.abort();
+        drop(self.watching);
         // Waits for the engines' threads, which must not hold up others that run here.
         let app = self.app;
         tokio::task::spawn_blocking(move || app.registry.close())
@@ -196,41 +214,52 @@ fn open_store(config: &Config) -> Result<(Store, Option<Worker>), ServeError> {
     Ok((store, Some(worker)))
 }
 
-/// Serves what is uploaded.
+/// Loads models, one after the other.
 struct Loader {
-    app: Weak<App>,
-    runtime: Runtime,
-    options: EngineOptions,
-}
-
-impl Serving for Loader {
-    fn check(&self, path: &Path) -> Result<(), String> {
-        registry::check(path, &self.runtime, self.options).map_err(|refusal| refusal.to_string())
-    }
-
-    fn load(&self, path: &Path) {
-        if let Some(app) = self.app.upgrade() {
-            app.registry.load(path, &self.runtime, self.options);
-        }
-    }
-}
-
-/// Loads every model on a thread of its own, one after the other.
-fn load(
     app: Arc<App>,
-    directories: Vec<PathBuf>,
     runtime: Runtime,
     options: EngineOptions,
-) -> watch::Receiver<bool> {
-    let (loaded, receiver) = watch::channel(false);
-    tokio::task::spawn_blocking(move || {
-        for directory in directories {
-            if app.is_closing() {
-                break;
+}
+
+impl Loader {
+    /// Loads the models that are there on a thread of its own, and then those that the watch tells of, until `stopped`.
+    fn start(
+        self,
+        models: &ModelArguments,
+        directories: Vec<PathBuf>,
+        stopped: mpsc::Receiver<()>,
+    ) -> watch::Receiver<bool> {
+        let (loaded, receiver) = watch::channel(false);
+        let (store, every) = (models.models.clone(), models.watch);
+        tokio::task::spawn_blocking(move || {
+            let mut watch = Watch::new(store);
+            for directory in directories {
+                self.load(&directory);
             }
-            app.registry.load(&directory, &runtime, options);
+            self.app.registry.started();
+            let _ = loaded.send(true); // the server may be gone already
+            while !every.is_zero() && stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout)
+            {
+                self.follow(watch.look());
+            }
+        });
+        receiver
+    }
+
+    fn follow(&self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Load(directory) => self.load(&directory),
+                Change::Remove(name) => self.app.registry.remove(&name),
+            }
         }
-        let _ = loaded.send(true); // the server may be gone already
-    });
-    receiver
+        self.app.registry.unload_retired();
+    }
+
+    fn load(&self, directory: &Path) {
+        if !self.app.is_closing() {
+            let registry = &self.app.registry;
+            registry.load(directory, &self.runtime, &self.options);
+        }
+    }
 }

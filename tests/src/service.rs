@@ -1,8 +1,9 @@
 //! A running server on a free port of this machine, stopped when it is dropped.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use clap::Parser;
 use detcon_core::model::ModelDirectory;
@@ -14,14 +15,17 @@ use tokio::task::JoinHandle;
 
 use crate::{golden, models};
 
-/// ONNX Runtime, which a process loads once.
-pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    let library = std::env::var_os("DETCON_ONNXRUNTIME").map_or_else(
+/// Where ONNX Runtime's shared library is.
+pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+    std::env::var_os("DETCON_ONNXRUNTIME").map_or_else(
         || golden::workspace().join(".deps/onnxruntime/libonnxruntime.so"),
         Into::into,
-    );
-    Runtime::load(&library).expect("make fetches ONNX Runtime")
+    )
 });
+
+/// ONNX Runtime, which a process loads once.
+pub static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::load(&LIBRARY).expect("make fetches ONNX Runtime"));
 
 /// A server and where to reach it.
 #[derive(Debug)]
@@ -50,7 +54,10 @@ impl Service {
             "--models",
             store,
         ];
-        let config = Arguments::parse_from(arguments.iter().chain(flags)).config;
+        let mut config = Arguments::parse_from(arguments.iter().chain(flags)).config;
+        if !flags.contains(&"--shutdown-delay") {
+            config.listen.shutdown_delay = Duration::ZERO; // nobody balances load here
+        }
         let server = Server::start_with(&config, RUNTIME.clone())
             .await
             .expect("the server starts");

@@ -11,9 +11,12 @@ use detcon_core::checkpoint::Tensor;
 use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
+use crate::demand::Lane;
 use crate::encode::{self, EmbeddingList};
+use crate::engine::Output;
 use crate::input::{self, EmbeddingsRequest, Form};
 use crate::problem::{Problem, ProblemBody};
+use crate::provenance::Provenance;
 
 /// Embeds images.
 ///
@@ -28,6 +31,10 @@ use crate::problem::{Problem, ProblemBody};
     params(
         ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
         ("normalize" = Option<bool>, Query, description = "Whether vectors are divided by their length."),
+        ("timeout_ms" = Option<u64>, Query, description = "How long the client waits, in milliseconds from the request's head; no longer than the server does for any."),
+        ("priority" = Option<Lane>, Query, description = "interactive (default), or bulk for what may wait for those."),
+        ("x-request-timeout" = Option<f64>, Header, description = "As timeout_ms, in seconds."),
+        ("x-priority" = Option<Lane>, Header, description = "As priority."),
     ),
     request_body(content(
         (Binary = "image/*"),
@@ -36,7 +43,10 @@ use crate::problem::{Problem, ProblemBody};
         (EmbeddingsRequest = "application/json"),
     )),
     responses(
-        (status = 200, description = "One embedding an image, in order.", content(
+        (status = 200, description = "One embedding an image, in order.", headers(
+            ("x-detcon-model-digest" = String, description = "SHA-256 of the manifest of the model that made it."),
+            ("x-detcon-precision" = String, description = "What it was computed in: fp32, fp16 or int8."),
+        ), content(
             (EmbeddingList = "application/json"),
             (Binary = "application/x-npy"),
             (Binary = "application/safetensors"),
@@ -44,7 +54,7 @@ use crate::problem::{Problem, ProblemBody};
         (status = 400, description = "A request that cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such model.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 406, description = "Nothing that the client accepts.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time, or there was no answer in the time that the client gave.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "A body, an image or a number of images beyond the limits.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "A Content-Type that is missing or not read here.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an image, or one that is damaged or of a kind that is not read.", body = ProblemBody, content_type = "application/problem+json"),
@@ -78,6 +88,10 @@ pub(crate) struct ImageParts {
     model: Option<String>,
     /// Whether vectors are divided by their length.
     normalize: Option<bool>,
+    /// How long the client waits, in milliseconds.
+    timeout_ms: Option<u64>,
+    /// How soon the answer is needed.
+    priority: Option<Lane>,
 }
 
 async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Problem> {
@@ -93,7 +107,8 @@ async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Pro
             detail,
         });
     }
-    let embeddings = app.pipeline.embed(&model, asked.images).await?;
+    let work = app.pipeline.begin(asked.demand);
+    let embeddings = work.embed(&model, asked.images).await?;
     drop(asked.memory); // the body is gone
     let mut embeddings: Vec<_> = embeddings.into_iter().map(Tensor::into_values).collect();
     if asked.normalize {
@@ -101,12 +116,9 @@ async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Pro
             normalize(embedding);
         }
     }
-    encode::embeddings(
-        model.manifest().name.as_str(),
-        &embeddings,
-        representation,
-        asked.encoding,
-    )
+    let provenance = Provenance::of(&model, Output::Embedding);
+    let response = encode::embeddings(&provenance, &embeddings, representation, asked.encoding)?;
+    Ok(provenance.sign(response))
 }
 
 /// Divides by the Euclidean length. A vector of zeros stays as it is.

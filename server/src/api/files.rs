@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
-use super::Binary;
 use super::conditional::{Part, is_unchanged, part};
+use super::{Binary, blocking};
 use crate::app::App;
 use crate::problem::{Problem, ProblemBody};
 use crate::store::{Pinned, PinnedFile};
@@ -171,12 +171,4 @@ fn pin(app: &App, name: &str) -> Result<Pinned, Problem> {
     };
     app.store
         .pin(&ModelName::try_from(name.to_owned()).map_err(unknown)?)
-}
-
-/// Does what waits for the disk where that holds nobody up.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or(Err(Problem::Internal))
 }

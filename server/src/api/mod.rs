@@ -12,6 +12,16 @@ pub(crate) mod regions;
 pub(crate) mod segmentations;
 pub(crate) mod uploads;
 
+use crate::problem::Problem;
+
+/// Does what waits, for a disk or for a model, where that holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(Problem::Internal))
+}
+
 /// Bytes as they are.
 #[derive(utoipa::ToSchema)]
 #[schema(value_type = String, format = Binary)]

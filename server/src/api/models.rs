@@ -6,10 +6,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use detcon_core::model::Precision;
+use detcon_core::model::{Precision, Quality};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::engine::Output;
 use crate::problem::{Problem, ProblemBody};
 use crate::registry::{self, Model};
 
@@ -20,7 +21,7 @@ pub(crate) struct ModelList {
     object: &'static str,
     /// The models that are served, by name.
     data: Vec<ModelSummary>,
-    /// The models that are not.
+    /// The models that are not, or not as their directories are now.
     refused: Vec<RefusedModel>,
 }
 
@@ -40,6 +41,13 @@ pub(crate) struct ModelSummary {
     /// Arithmetic it can be run in: `fp32`, `fp16`, `int8`.
     #[schema(value_type = Vec<String>)]
     precisions: Vec<Precision>,
+    /// Arithmetic that its embeddings are computed in here.
+    #[schema(value_type = String)]
+    precision: Precision,
+    /// How near each lower precision's embeddings come to float32's, measured on photographs when it was made:
+    /// `centred_cosine` and `relative_l2_error`, each with `mean` and `worst`.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    quality: BTreeMap<Precision, Quality>,
     /// SHA-256 of its manifest, which names every file's digest.
     digest: String,
 }
@@ -101,6 +109,8 @@ impl ModelSummary {
             dim: manifest.embedding_size,
             pretrained: manifest.pretrained,
             precisions: manifest.precisions.clone(),
+            precision: model.precision(Output::Embedding),
+            quality: manifest.quality.clone(),
             digest: model.digest().to_owned(),
         }
     }
@@ -120,6 +130,13 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
             }),
         }
     }
+    let held_back = app.registry.held_back().into_iter();
+    refused.extend(held_back.map(|(id, reason)| RefusedModel {
+        id,
+        reason: format!(
+            "what is in its directory now is not served, the model of before is: {reason}"
+        ),
+    }));
     Json(ModelList {
         object: "list",
         data,

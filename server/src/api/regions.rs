@@ -17,17 +17,36 @@ use serde::{Deserialize, Serialize};
 use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
+use crate::demand::{Demand, Lane};
 use crate::encode;
+use crate::engine::Output;
 use crate::input::{self, Fields, Form, Mask, Shape, Upload, invalid};
+use crate::pipeline::Work;
 use crate::problem::{Problem, ProblemBody};
+use crate::provenance::Provenance;
 use crate::registry::Model;
 use crate::segmentation::{Method, feature_map};
 use crate::view::View;
 
 const SHAPE: Shape = Shape {
     fields: &[
-        "model", "space", "view", "size", "boxes", "rle", "method", "scale", "sigma", "min_size",
-        "rows", "columns", "k", "seed", "stage",
+        "model",
+        "space",
+        "view",
+        "size",
+        "boxes",
+        "rle",
+        "method",
+        "scale",
+        "sigma",
+        "min_size",
+        "rows",
+        "columns",
+        "k",
+        "seed",
+        "stage",
+        Demand::FIELDS[0],
+        Demand::FIELDS[1],
     ],
     images: Some(1),
     mask: Mask::Allowed,
@@ -134,6 +153,10 @@ pub(crate) struct ImageAndMask {
         ("boxes" = Option<String>, Query, description = "JSON: [[x, y, width, height], …] in pixels."),
         ("rle" = Option<String>, Query, description = "JSON: COCO run lengths, one or a list."),
         ("method" = Option<String>, Query, description = "felzenszwalb (default), grid or kmeans, with their parameters as in /v1/segmentations."),
+        ("timeout_ms" = Option<u64>, Query, description = "How long the client waits, in milliseconds from the request's head; no longer than the server does for any."),
+        ("priority" = Option<Lane>, Query, description = "interactive (default), or bulk for what may wait for those."),
+        ("x-request-timeout" = Option<f64>, Header, description = "As timeout_ms, in seconds."),
+        ("x-priority" = Option<Lane>, Header, description = "As priority."),
     ),
     request_body(content(
         (Binary = "image/*"),
@@ -141,7 +164,10 @@ pub(crate) struct ImageAndMask {
         (ImageAndMask = "multipart/form-data"),
     )),
     responses(
-        (status = 200, description = "The regions: JSON; an array file of the vectors; or safetensors with `embeddings`, `ids`, `areas`, `cells` and `boxes`.", content(
+        (status = 200, description = "The regions: JSON; an array file of the vectors; or safetensors with `embeddings`, `ids`, `areas`, `cells` and `boxes`.", headers(
+            ("x-detcon-model-digest" = String, description = "SHA-256 of the manifest of the model that made it."),
+            ("x-detcon-precision" = String, description = "What it was computed in: fp32, fp16 or int8."),
+        ), content(
             (RegionList = "application/json"),
             (Binary = "application/x-npy"),
             (Binary = "application/safetensors"),
@@ -156,38 +182,43 @@ pub(crate) async fn regions(
 ) -> Result<Response, Problem> {
     let form = Form::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &OFFERS)?;
+    let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
+    let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
     let named: Option<String> = upload.fields.take("model")?;
     let model = app.registry.find(named.as_deref())?;
     let space = upload.fields.take("space")?.unwrap_or_default();
     let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
-    let origin = origin(&mut upload, &model, view)?;
-    let image = app.pipeline.decode(upload.image()?).await?;
-    let set = Arc::new(region_set(&app, origin, Arc::clone(&image)).await?);
+    let origin = origin(&mut upload, &work, &model, view)?;
+    let place = work.place(&model)?;
+    let image = work.decode(upload.image()?).await?;
+    let set = Arc::new(region_set(&work, origin, Arc::clone(&image)).await?);
     let size = [image.height(), image.width()];
     let (cells, input) = {
         let set = Arc::clone(&set);
         let seen = move || Ok((set.on_grid(&view.cells(&image)?)?, view.input(&image)));
-        app.pipeline
-            .compute(seen)
+        work.compute(seen)
             .await?
             .map_err(|error| unusable(&error))?
     };
-    let features = app.pipeline.features(&model, input, Stage::C5).await?;
+    let features = work.features(&model, place, input, Stage::C5).await?;
     let pool = {
         let (model, cells) = (Arc::clone(&model), cells.clone());
         move || vectors(&model, space, &cells, &features)
     };
-    let vectors = app.pipeline.compute(pool).await??;
+    let vectors = work.compute(pool).await??;
     let list = list(model.manifest().name.as_str(), size, &set, &cells, vectors);
-    Ok(encode::answer(
-        representation,
-        encode_list(&list, representation)?,
-    ))
+    let response = encode::answer(representation, encode_list(&list, representation)?);
+    Ok(Provenance::of(&model, Output::Features(Stage::C5)).sign(response))
 }
 
 /// Given regions, or a method; never both.
-fn origin(upload: &mut Upload, model: &Arc<Model>, view: View) -> Result<Origin, Problem> {
+fn origin(
+    upload: &mut Upload,
+    work: &Work,
+    model: &Arc<Model>,
+    view: View,
+) -> Result<Origin, Problem> {
     let boxes: Option<Json<Vec<[f64; 4]>>> = upload.fields.take("boxes")?;
     let rle: Option<Json<OneOrMany>> = upload.fields.take("rle")?;
     let given = [upload.mask.is_some(), boxes.is_some(), rle.is_some()];
@@ -203,10 +234,8 @@ fn origin(upload: &mut Upload, model: &Arc<Model>, view: View) -> Result<Origin,
         (.., Some(rle)) => Origin::Rle(rle.0.into()),
         (None, None, None) => {
             let model = |_: &mut Fields| Ok((Arc::clone(model), view));
-            return Ok(Origin::Method(Box::new(Method::take(
-                &mut upload.fields,
-                model,
-            )?)));
+            let method = Method::take(&mut upload.fields, work, model)?;
+            return Ok(Origin::Method(Box::new(method)));
         }
     };
     match upload.fields.left_over() {
@@ -215,9 +244,13 @@ fn origin(upload: &mut Upload, model: &Arc<Model>, view: View) -> Result<Origin,
     }
 }
 
-async fn region_set(app: &App, origin: Origin, image: Arc<RgbImage>) -> Result<RegionSet, Problem> {
+async fn region_set(
+    work: &Work,
+    origin: Origin,
+    image: Arc<RgbImage>,
+) -> Result<RegionSet, Problem> {
     let (height, width) = (image.height(), image.width());
-    let limits = *app.pipeline.limits();
+    let limits = *work.limits();
     let given = move || match origin {
         Origin::Method(method) => Err(method),
         Origin::Labels(png) => Ok(SegmentMap::from_png(&png, &limits)
@@ -244,9 +277,9 @@ async fn region_set(app: &App, origin: Origin, image: Arc<RgbImage>) -> Result<R
                 .map_err(|error| unusable(&error)))
         }
     };
-    let set = match app.pipeline.compute(given).await? {
+    let set = match work.compute(given).await? {
         Ok(set) => set?,
-        Err(method) => RegionSet::from_segments(method.segment(app, image).await?),
+        Err(method) => RegionSet::from_segments(method.segment(work, image).await?),
     };
     set.check_size(height, width)
         .map_err(|error| unusable(&error))?;

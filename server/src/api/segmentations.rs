@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{Binary, ImagePart};
 use crate::accept::Representation;
 use crate::app::App;
+use crate::demand::{Demand, Lane};
 use crate::encode;
 use crate::input::{self, Form, Mask, Shape};
 use crate::problem::{Problem, ProblemBody};
@@ -22,8 +23,20 @@ use crate::view::View;
 
 const SHAPE: Shape = Shape {
     fields: &[
-        "model", "output", "size", "method", "scale", "sigma", "min_size", "rows", "columns", "k",
-        "seed", "stage",
+        "model",
+        "output",
+        "size",
+        "method",
+        "scale",
+        "sigma",
+        "min_size",
+        "rows",
+        "columns",
+        "k",
+        "seed",
+        "stage",
+        Demand::FIELDS[0],
+        Demand::FIELDS[1],
     ],
     images: Some(1),
     mask: Mask::Unknown,
@@ -112,6 +125,10 @@ struct Segment {
         ("size" = Option<u32>, Query, description = "kmeans: shorter side of the network's input; by default the model's."),
         ("model" = Option<String>, Query, description = "kmeans: name of the model; may be left out where one is served or a default is set."),
         ("output" = Option<String>, Query, description = "labels (default) or overlay."),
+        ("timeout_ms" = Option<u64>, Query, description = "How long the client waits, in milliseconds from the request's head; no longer than the server does for any."),
+        ("priority" = Option<Lane>, Query, description = "interactive (default), or bulk for what may wait for those."),
+        ("x-request-timeout" = Option<f64>, Header, description = "As timeout_ms, in seconds."),
+        ("x-priority" = Option<Lane>, Header, description = "As priority."),
     ),
     request_body(content(
         (Binary = "image/*"),
@@ -119,7 +136,10 @@ struct Segment {
         (ImagePart = "multipart/form-data"),
     )),
     responses(
-        (status = 200, description = "The segments.", content(
+        (status = 200, description = "The segments.", headers(
+            ("x-detcon-model-digest" = String, description = "SHA-256 of the manifest of the model that made it."),
+            ("x-detcon-precision" = String, description = "What it was computed in: fp32, fp16 or int8."),
+        ), content(
             (Binary = "image/png"),
             (Binary = "application/x-npy"),
             (Segmentation = "application/json"),
@@ -134,25 +154,29 @@ pub(crate) async fn segment(
 ) -> Result<Response, Problem> {
     let form = Form::of(request.headers())?;
     let headers: HeaderMap = request.headers().clone();
+    let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
+    let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
     let output: Output = upload.fields.take("output")?.unwrap_or_default();
     let representation = Representation::negotiate(&headers, output.offers())?;
-    let method = Method::take(&mut upload.fields, |fields| {
+    let method = Method::take(&mut upload.fields, &work, |fields| {
         let named: Option<String> = fields.take("model")?;
         let model = app.registry.find(named.as_deref())?;
         let view = View::take_full(fields, model.manifest().preprocess)?;
         Ok((model, view))
     })?;
-    let image = app.pipeline.decode(upload.image()?).await?;
-    let map = method.segment(&app, Arc::clone(&image)).await?;
+    let provenance = method.provenance();
+    let image = work.decode(upload.image()?).await?;
+    let map = method.segment(&work, Arc::clone(&image)).await?;
     let written = move || match output {
         Output::Overlay => overlay_png(&image, &map).map_err(encode::unwritten),
         Output::Labels => labels(&map, representation),
     };
-    Ok(encode::answer(
-        representation,
-        app.pipeline.compute(written).await??,
-    ))
+    let response = encode::answer(representation, work.compute(written).await??);
+    Ok(match provenance {
+        Some(provenance) => provenance.sign(response),
+        None => response,
+    })
 }
 
 fn labels(map: &SegmentMap, representation: Representation) -> Result<Vec<u8>, Problem> {

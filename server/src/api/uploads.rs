@@ -17,8 +17,8 @@ use detcon_core::digest::hex;
 use detcon_core::model::ModelName;
 use serde::Deserialize;
 
-use super::Binary;
 use super::imports::{self, Import};
+use super::{Binary, blocking};
 use crate::app::App;
 use crate::input::{drain, invalid};
 use crate::problem::{Problem, ProblemBody};
@@ -186,11 +186,59 @@ pub(crate) async fn remove(
     let writer = Arc::clone(app.store.writer()?);
     let name = model_name(name)?;
     let condition = if_match(&headers)?.unwrap_or(Condition::Any);
-    let removed = tokio::task::spawn_blocking(move || {
-        writer.remove(&name, &condition, || app.registry.unload(name.as_str()))
-    });
-    let removed = removed.await.unwrap_or(Err(Problem::Internal));
-    removed.map(|()| StatusCode::NO_CONTENT)
+    blocking(move || writer.remove(&name, &condition)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Serves a model that is in the store.
+#[utoipa::path(
+    post,
+    path = "/v1/models/{name}/load",
+    tag = "models",
+    params(("name" = String, Path, description = "Name of the model.")),
+    responses(
+        (status = 204, description = "The model is served."),
+        (status = 400, description = "The name is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Uploads are off.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such model in the store.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "The server failed.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The model was refused.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn load(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let writer = Arc::clone(app.store.writer()?);
+    let name = model_name(name)?;
+    let loaded = name.clone();
+    blocking(move || writer.load(&loaded)).await?;
+    app.registry.find(Some(name.as_str()))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Serves a model no longer, and leaves it in the store: requests that it has are answered.
+#[utoipa::path(
+    post,
+    path = "/v1/models/{name}/unload",
+    tag = "models",
+    params(("name" = String, Path, description = "Name of the model.")),
+    responses(
+        (status = 204, description = "The model is not served."),
+        (status = 400, description = "The name is wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Uploads are off.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such model in the store.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "The server failed.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn unload(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let writer = Arc::clone(app.store.writer()?);
+    let name = model_name(name)?;
+    blocking(move || writer.unload(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn model_name(name: Result<Path<String>, PathRejection>) -> Result<ModelName, Problem> {

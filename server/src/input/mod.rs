@@ -13,6 +13,7 @@ use bytes::Bytes;
 pub(crate) use body::{BodyMemory, Share, drain};
 pub(crate) use json::EmbeddingsRequest;
 
+use crate::demand::Demand;
 use crate::fetch::{FetchError, Fetcher};
 use crate::problem::Problem;
 use body::Held;
@@ -41,6 +42,8 @@ pub(crate) struct Embeddings {
     pub(crate) encoding: Encoding,
     /// Length of the vectors that the client expects.
     pub(crate) dimensions: Option<usize>,
+    /// How long the client waits, and how soon it needs the answer.
+    pub(crate) demand: Demand,
     /// What the body holds of the memory for bodies: to be kept for as long as the images are.
     pub(crate) memory: Share,
 }
@@ -106,7 +109,7 @@ impl Upload {
 
 /// Fields of a request for embeddings that is not JSON.
 const EMBEDDINGS: Shape = Shape {
-    fields: &["model", "normalize"],
+    fields: &["model", "normalize", Demand::FIELDS[0], Demand::FIELDS[1]],
     images: None,
     mask: Mask::Unknown,
 };
@@ -117,10 +120,12 @@ pub(crate) async fn embeddings(
     request: Request,
     limits: &Limits,
 ) -> Result<Embeddings, Problem> {
+    let demand = Demand::of(request.headers())?;
     match form {
         Form::Raw | Form::Multipart => {
             let mut upload = upload(form, request, EMBEDDINGS, limits).await?;
             Ok(Embeddings {
+                demand: demand.with(&mut upload.fields)?,
                 model: upload.fields.take("model")?,
                 normalize: upload.fields.take("normalize")?.unwrap_or(false),
                 images: upload.images,
@@ -131,9 +136,11 @@ pub(crate) async fn embeddings(
         }
         Form::Json => {
             let mut fields = Fields::from_query(EMBEDDINGS, request.uri())?;
+            let demand = demand.with(&mut fields)?;
             let query = (fields.take("model")?, fields.take("normalize")?);
             let (parts, body) = request.into_parts();
-            json(whole(&parts.headers, body, limits).await?, query, limits).await
+            let held = whole(&parts.headers, body, limits).await?;
+            json(held, query, demand, limits).await
         }
     }
 }
@@ -166,6 +173,7 @@ pub(crate) async fn upload(
 async fn json(
     held: Held,
     query: (Option<String>, Option<bool>),
+    demand: Demand,
     limits: &Limits,
 ) -> Result<Embeddings, Problem> {
     let (limit, fetcher) = (limits.images, limits.fetcher.clone());
@@ -184,6 +192,7 @@ async fn json(
         normalize: parsed.normalize,
         encoding: parsed.encoding,
         dimensions: parsed.dimensions,
+        demand,
         memory,
     })
 }

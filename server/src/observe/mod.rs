@@ -17,7 +17,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument as _, Span};
 
-pub(crate) use engines::{EngineStats, Models};
+pub(crate) use engines::Models;
 pub(crate) use id::RequestId;
 pub(crate) use metrics::Metrics;
 pub(crate) use outcome::{Outcome, Refusal};

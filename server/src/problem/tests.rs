@@ -79,7 +79,12 @@ fn every() -> Vec<Problem> {
         Problem::KeyUnknown,
         Problem::KeyNotAllowed { needed: "x" },
         Problem::Overloaded { retry_after },
-        Problem::Timeout { seconds: 1 },
+        Problem::Expired {
+            allowed: Duration::from_millis(250),
+        },
+        Problem::Timeout {
+            allowed: Duration::from_millis(250),
+        },
         Problem::ShuttingDown,
         Problem::Engine,
         Problem::Internal,

@@ -83,6 +83,25 @@ async fn probes_and_the_documentation_are_open_and_all_else_needs_a_key() {
 }
 
 #[tokio::test]
+async fn only_those_who_administer_change_the_models() {
+    let router = locked();
+    for (method, path) in [
+        (Method::PUT, "/v1/models/new"),
+        (Method::DELETE, "/v1/models/tiny"),
+        (Method::POST, "/v1/models/tiny/load"),
+        (Method::POST, "/v1/models/tiny/unload"),
+        (Method::GET, "/v1/imports"),
+        (Method::GET, "/v1/imports/a"),
+    ] {
+        let asked = |key| answer(&router, bearer(ask(method.clone(), path), key));
+        let refused = asked(INFERENCE).await;
+        assert_eq!(refused.problem(), (403, "key-not-allowed"), "{path}");
+        let let_in = asked(ADMIN).await;
+        assert_eq!(let_in.problem(), (403, "uploads-off"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_opens_what_its_scope_allows() {
     let router = locked();
     let models = || ask(Method::GET, "/v1/models");

@@ -22,13 +22,16 @@ use super::{BODY, Condition, Writer, staging};
 use crate::problem::Problem;
 
 /// Who serves the models of the store.
-pub(crate) trait Serving: Send {
+pub(crate) trait Serving: Send + Sync {
     /// Holds the engine of the model at `path` against its self-check, without serving it; the reason where it
     /// cannot be served.
     fn check(&self, path: &Path) -> Result<(), String>;
 
     /// Serves the model at `path` instead of the one that had its name before, if any.
     fn load(&self, path: &Path);
+
+    /// Serves the model of this name no longer. Requests that have it are answered.
+    fn unload(&self, name: &str);
 }
 
 /// What the body of an upload is.
@@ -71,12 +74,15 @@ impl Worker {
     /// Starts to work, until the store is gone. The thread is one of its own, since a process that ends does not
     /// wait for it: what it leaves is cleared at the next start.
     pub(crate) fn start(mut self, serving: impl Serving + 'static) -> io::Result<()> {
+        if let Some(writer) = self.writer.upgrade() {
+            writer.served_by(Box::new(serving));
+        }
         let work = move || {
             while let Some(job) = self.jobs.blocking_recv() {
                 let Some(writer) = self.writer.upgrade() else {
                     break;
                 };
-                finish(job, &writer, &serving);
+                finish(job, &writer);
             }
         };
         let thread = std::thread::Builder::new().name("imports".to_owned());
@@ -84,32 +90,35 @@ impl Worker {
     }
 }
 
-fn finish(job: Job, writer: &Writer, serving: &impl Serving) {
-    let installed = catch_unwind(AssertUnwindSafe(|| install(&job, writer, serving)));
+fn finish(job: Job, writer: &Writer) {
+    let installed = catch_unwind(AssertUnwindSafe(|| install(&job, writer)));
     let installed = installed.unwrap_or(Err(Problem::Internal));
-    let model = job.name.as_str();
+    let Job {
+        directory,
+        ticket,
+        name,
+        told,
+        ..
+    } = job;
+    drop(directory); // what was replaced is gone before anybody is told
+    let (model, upload) = (name.as_str(), ticket.id());
     let stored = match installed {
         Ok((stored, digest)) => {
-            tracing::info!(model, digest, upload = job.ticket.id(), "model stored");
-            job.ticket.reach(Phase::Done(digest));
+            tracing::info!(model, digest, upload, "model stored");
+            ticket.reach(Phase::Done(digest));
             Ok(stored)
         }
         Err(problem) => {
-            tracing::info!(model, reason = %problem, upload = job.ticket.id(), "upload not stored");
-            job.ticket.fail(&problem);
+            tracing::info!(model, reason = %problem, upload, "upload not stored");
+            ticket.fail(&problem);
             Err(problem)
         }
     };
-    drop(job.directory); // what was replaced is gone before the client is told
-    let _ = job.told.send(stored); // the client may be gone
+    let _ = told.send(stored); // the client may be gone
 }
 
 /// Makes the model beside the others, checks it, puts it in its place and has it served; gives its digest too.
-fn install(
-    job: &Job,
-    writer: &Writer,
-    serving: &impl Serving,
-) -> Result<(Stored, String), Problem> {
+fn install(job: &Job, writer: &Writer) -> Result<(Stored, String), Problem> {
     let made = job.directory.path().join(job.name.as_str());
     let body = job.directory.path().join(BODY);
     job.ticket.reach(Phase::Converting);
@@ -119,9 +128,10 @@ fn install(
     let directory = ModelDirectory::open(&made).map_err(not_a_model)?;
     listed(&directory)?;
     let failed = |reason| Problem::ModelInvalid { reason };
+    let serving = writer.serving()?;
     serving.check(&made).map_err(failed)?;
 
-    let _held = writer.changes.lock().expect("no holder panics");
+    let _held = writer.hold();
     let place = writer.place(&job.name);
     let existing = job.condition.holds(&writer.root, &job.name)?;
     let stored = match existing {

@@ -10,12 +10,14 @@ mod imports;
 mod install;
 mod pinned;
 mod receive;
+mod served;
 mod staging;
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -27,6 +29,7 @@ pub(crate) use imports::{Imports, Phase, Record};
 pub(crate) use install::{Form, Serving, Stored, Worker};
 pub(crate) use pinned::{Pinned, PinnedFile};
 pub(crate) use receive::ReceiveLimits;
+pub(crate) use served::Served;
 
 use crate::problem::Problem;
 use install::Job;
@@ -50,7 +53,6 @@ pub(crate) struct Store {
 }
 
 /// The right to change the store, and what that takes.
-#[derive(Debug)]
 pub(crate) struct Writer {
     root: PathBuf,
     staging: Staging,
@@ -60,6 +62,14 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Job>,
     /// Held while models come and go.
     changes: Mutex<()>,
+    serving: OnceLock<Box<dyn Serving>>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Writer");
+        shown.field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 /// An upload before its body.
@@ -103,6 +113,7 @@ impl Store {
             imports: Arc::default(),
             queue,
             changes: Mutex::new(()),
+            serving: OnceLock::new(),
         });
         let worker = Worker {
             jobs,
@@ -165,28 +176,63 @@ impl Writer {
         Ok(Accepted { id, stored })
     }
 
-    /// Removes a model that meets `condition`: `unload` is called before it goes. Blocks.
-    pub(crate) fn remove(
-        &self,
-        name: &ModelName,
-        condition: &Condition,
-        unload: impl FnOnce(),
-    ) -> Result<(), Problem> {
-        let _held = self.changes.lock().expect("no holder panics");
-        let place = self.place(name);
-        if !place.is_dir() {
-            return Err(Problem::UnknownModel {
-                name: name.to_string(),
-            });
-        }
+    /// Serves a model no longer, then removes it, if it meets `condition`. Blocks.
+    pub(crate) fn remove(&self, name: &ModelName, condition: &Condition) -> Result<(), Problem> {
+        let _held = self.hold();
+        let place = self.existing(name)?;
         condition.holds(&self.root, name)?;
+        let serving = self.serving()?;
         let remove = || {
             let directory = self.staging.upload()?;
-            unload();
+            serving.unload(name.as_str());
             fs::rename(&place, directory.path().join(name.as_str()))?;
             sync(&self.root)
         };
         remove().map_err(|error| unwritten(&error))
+    }
+
+    /// Serves a model that is in the store. Blocks until it is decided about.
+    pub(crate) fn load(&self, name: &ModelName) -> Result<(), Problem> {
+        let _held = self.hold();
+        let place = self.existing(name)?;
+        self.serving()?.load(&place);
+        Ok(())
+    }
+
+    /// Serves a model no longer, and leaves it in the store. Blocks.
+    pub(crate) fn unload(&self, name: &ModelName) -> Result<(), Problem> {
+        let _held = self.hold();
+        self.existing(name)?;
+        self.serving()?.unload(name.as_str());
+        Ok(())
+    }
+
+    /// Keeps others from changing the store.
+    fn hold(&self) -> MutexGuard<'_, ()> {
+        // What a holder that panicked left half-done is on the disk or nowhere.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn served_by(&self, serving: Box<dyn Serving>) {
+        let first = self.serving.set(serving);
+        debug_assert!(first.is_ok(), "a store has one worker");
+    }
+
+    /// Who serves its models: there from the start of the worker on.
+    fn serving(&self) -> Result<&dyn Serving, Problem> {
+        self.serving
+            .get()
+            .map(AsRef::as_ref)
+            .ok_or(Problem::Internal)
+    }
+
+    /// Where a model is that must be there.
+    fn existing(&self, name: &ModelName) -> Result<PathBuf, Problem> {
+        let place = self.place(name);
+        let unknown = || Problem::UnknownModel {
+            name: name.to_string(),
+        };
+        place.is_dir().then_some(place).ok_or_else(unknown)
     }
 
     /// Where a model is.

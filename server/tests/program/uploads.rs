@@ -228,14 +228,14 @@ fn check(store: &Path, server: &Server, expected: &[&str]) -> String {
     };
     assert_eq!(names(store), [".detcon-staging", "try"]);
     assert_eq!(names(&store.join(".detcon-staging")), ["lock"]);
-    let served = server.get("/v1/models/try");
-    let served = served["files"][file::BACKBONE]["sha256"]
+    let found = server.get("/v1/models/try");
+    let found = found["files"][file::BACKBONE]["sha256"]
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(expected.contains(&&*served), "another model is served");
-    assert_eq!(served, weights(&store.join("try")));
-    served
+    assert!(expected.contains(&&*found), "another model is served");
+    assert_eq!(found, weights(&store.join("try")));
+    found
 }
 
 #[test]
@@ -277,13 +277,13 @@ fn a_server_killed_during_an_upload_leaves_the_store_whole() {
         };
         let answered = killed_at(server, new, moment, share, whole);
         server = Server::start(&store);
-        let served = check(&store, &server, &[&old.weights, &new.weights]);
+        let found = check(&store, &server, &[&old.weights, &new.weights]);
         assert!(
-            !answered || served == new.weights,
+            !answered || found == new.weights,
             "what was stored by its answer is gone"
         );
-        outcomes[usize::from(served == new.weights)] += 1;
-        if served == new.weights {
+        outcomes[usize::from(found == new.weights)] += 1;
+        if found == new.weights {
             std::mem::swap(&mut old, &mut new);
         }
     }
