@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-torch test-tensorflow check bench openapi fuzz clean
+.PHONY: help serve test test-schema test-torch test-tensorflow check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,12 +29,17 @@ test: .deps/onnxruntime .deps/python ## runs every test of the workspace
 test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter
 	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
-test-tensorflow: ## reads shards with TensorFlow as upstream does; $(PYTHON) must have tensorflow-cpu
+
+test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what openapi.json allows, and what it does not
+	$(CARGO) build --locked --package detcon-server --package detcon-converter
+	PYTHONPATH=$(abspath .deps/schemathesis) $(PYTHON) tests/python/test_schema.py --bin target/debug
+
+test-tensorflow: .deps/tensorflow ## reads shards with TensorFlow as upstream does (fetches 1.5 GB; apart from `make test`)
 	rm -rf target/test-tensorflow
 	$(CARGO) run --release --locked --package detcon-trainer -- masks --input core/tests --skip-corrupt --shards 2 \
 		--scale 100 --min-size 20 --output target/test-tensorflow > /dev/null
-	$(PYTHON) tests/python/parse_shards.py target/test-tensorflow
-	$(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
+	PYTHONPATH=.deps/tensorflow $(PYTHON) tests/python/parse_shards.py target/test-tensorflow
+	PYTHONPATH=.deps/tensorflow $(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
 
 check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check
@@ -44,24 +49,32 @@ check: .deps/onnxruntime $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests:
 	$(CARGO) test --locked --package detcon-server --lib openapi
 	$(CARGO) test --locked --package detcon-core --lib schema
 
-bench: .deps/onnxruntime .deps/python ## measures preprocessing and serving; results also in target/bench/*.json
-	$(CARGO) bench --locked --package detcon-tests --bench serving
+bench: .deps/onnxruntime .deps/python .deps/scikit-image ## measures masks, import, preprocessing, int8, serving, pressure; results also in target/bench/*.json
+	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-trainer
+	$(CARGO) bench --locked --package detcon-tests \
+		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
 	$(CARGO) run --locked --quiet --package detcon-core --example manifest_schema > openapi/manifest.schema.json
 
-fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, image) for FUZZ_SECONDS
+fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, image) for FUZZ_SECONDS
 	RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" $(CARGO) fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048
 
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/torch
+.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/schemathesis .deps/scikit-image .deps/tensorflow
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
+.deps/schemathesis:
+	@$(PYTHON) scripts/fetch_dependencies.py schemathesis
+.deps/scikit-image:
+	@$(PYTHON) scripts/fetch_dependencies.py scikit-image
+.deps/tensorflow:
+	@$(PYTHON) scripts/fetch_dependencies.py tensorflow
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)

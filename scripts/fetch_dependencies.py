@@ -4,6 +4,9 @@
   fetch_dependencies.py onnxruntime   .deps/onnxruntime/libonnxruntime.so, the library that the server loads
   fetch_dependencies.py numpy         .deps/python/numpy, with which the tests make checkpoints
   fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
+  fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
+  fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
+  fetch_dependencies.py tensorflow    .deps/tensorflow, an environment of its own for `make test-tensorflow` (1.5 GB)
 
 What is there already, from the same pins, is left alone. A folder appears whole or not at all.
 """
@@ -48,17 +51,19 @@ def onnxruntime(pins, folder, scratch):
             (folder / name).write_bytes(archive.read(member))
 
 
-def numpy(pins, folder, scratch):
+def environment(pins, folder, scratch):
     pip("install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
         f"--requirement={pins}", f"--target={folder}")
 
 
-def torch(pins, folder, scratch):
-    pip("install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes",
-        f"--requirement={pins}", f"--target={folder}")
-
-
-TARGETS = {"onnxruntime": (onnxruntime, "onnxruntime"), "numpy": (numpy, "python"), "torch": (torch, "torch")}
+TARGETS = {
+    "onnxruntime": (onnxruntime, "onnxruntime"),
+    "numpy": (environment, "python"),
+    "torch": (environment, "torch"),
+    "schemathesis": (environment, "schemathesis"),
+    "scikit-image": (environment, "scikit-image"),
+    "tensorflow": (environment, "tensorflow"),
+}
 
 
 def fetch(name):

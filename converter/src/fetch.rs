@@ -11,9 +11,9 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use detcon_core::digest::sha256_file;
-use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::Uri;
 
+use crate::progress;
 use cache::{Cache, Entry, Partial};
 use client::{Answer, Client};
 pub use listing::{Listed, list};
@@ -208,7 +208,7 @@ fn receive(
     }
     let mut output = cache.receive(start, body.etag.as_deref())?;
     let io = FetchError::io(&cache.partial_data());
-    let bar = progress_bar(length);
+    let bar = progress::receiving(length);
     let mut chunk = vec![0; CHUNK];
     let mut read = start;
     let interrupted = |read, source| FetchError::Interrupted {
@@ -226,7 +226,7 @@ fn receive(
         }
         output.write_all(&chunk[..count]).map_err(&io)?;
         read += count as u64;
-        bar.set_position(read);
+        bar.reach(read);
         if read > MAX_BYTES {
             return Err(too_large());
         }
@@ -234,7 +234,7 @@ fn receive(
     if length.is_some_and(|length| length != read) {
         return Err(interrupted(read, io::ErrorKind::UnexpectedEof.into()));
     }
-    bar.finish_and_clear();
+    drop(bar);
     output.sync_all().map_err(&io)?;
     let (sha256, bytes) = sha256_file(&cache.partial_data()).map_err(&io)?;
     let entry = Entry {
@@ -245,18 +245,4 @@ fn receive(
     };
     cache.keep(&entry)?;
     Ok(Some(entry))
-}
-
-fn progress_bar(length: Option<u64>) -> ProgressBar {
-    let (bar, template) = match length {
-        Some(length) => (
-            ProgressBar::new(length),
-            "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {bytes}, {bytes_per_sec}",
-        ),
-    };
-    bar.with_style(ProgressStyle::with_template(template).expect("the template is well-formed"))
 }

@@ -13,7 +13,7 @@ use detcon_core::names::{Destination, HaikuNames, NamesError, infer_spec};
 
 use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::{HaikuTree, Network};
-use crate::location::Location;
+use crate::location::{Location, Opened};
 use crate::model_writer::{Model, ModelWriter, WriteError};
 use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, SourceError};
@@ -120,15 +120,21 @@ pub fn import(
     let writer = ModelWriter::new(place, options.existing)?;
     let scratch =
         tempfile::tempdir_in(writer.scratch()).map_err(FetchError::io(writer.scratch()))?;
-    let opened = source.open(&options.fetch, scratch.path())?;
+    let mut opened = source.open(&options.fetch, scratch.path())?;
     let (layout, fitted) = match source::open(opened.bytes(), options.network, &Limits::default())?
     {
         Content::Haiku(_) if options.strip_prefix.is_some() => return Err(ImportError::Prefix),
-        Content::Haiku(tree) => (tree.layout.to_string(), fit_haiku(tree, options.averages)?),
+        Content::Haiku(tree) => (
+            tree.layout.to_string(),
+            fit_haiku(tree, &opened, options.averages)?,
+        ),
         Content::Torch(state) => {
             let backbone = state.backbone(options.strip_prefix.as_deref())?;
             let layout = state.layout(&backbone);
-            (layout, fit_torch(state, &backbone, options.averages)?)
+            (
+                layout,
+                fit_torch(state, &opened, &backbone, options.averages)?,
+            )
         }
     };
     let Fitted {
@@ -145,7 +151,7 @@ pub fn import(
     };
     let source = Source {
         uri: options.origin.clone().unwrap_or_else(|| source.to_string()),
-        sha256: Some(opened.sha256().to_owned()),
+        sha256: Some(opened.sha256()?.to_owned()),
         layout,
     };
     let license = options.license.clone();
@@ -161,7 +167,11 @@ pub fn import(
 }
 
 /// Maps every entry by its name and fits the network that the names and the stem's shape tell.
-fn fit_haiku(tree: HaikuTree<'_>, averages: MovingAverages) -> Result<Fitted, ImportError> {
+fn fit_haiku<'a>(
+    tree: HaikuTree<'a>,
+    file: &'a Opened,
+    averages: MovingAverages,
+) -> Result<Fitted, ImportError> {
     let spec = infer_spec(tree.entries.iter().map(|entry| {
         (
             entry.module.as_str(),
@@ -176,7 +186,10 @@ fn fit_haiku(tree: HaikuTree<'_>, averages: MovingAverages) -> Result<Fitted, Im
         destination: names
             .destination(&entry.module, &entry.name)
             .unwrap_or(Destination::Nowhere),
-        array: entry.array,
+        array: InPlace {
+            array: entry.array,
+            file,
+        },
     });
     let mut fitted = Checkpoint::fit(spec, source.collect(), averages)?;
     let unread = tree.set_aside.into_iter();
@@ -187,8 +200,9 @@ fn fit_haiku(tree: HaikuTree<'_>, averages: MovingAverages) -> Result<Fitted, Im
     Ok(fitted)
 }
 
-fn fit_torch(
-    state: StateDict<'_>,
+fn fit_torch<'a>(
+    state: StateDict<'a>,
+    file: &'a Opened,
     backbone: &Backbone,
     averages: MovingAverages,
 ) -> Result<Fitted, ImportError> {
@@ -204,19 +218,27 @@ fn fit_torch(
     let source = source.map(|(key, destination, array)| SourceTensor {
         key,
         destination,
-        array,
+        array: InPlace { array, file },
     });
     let mut fitted = Checkpoint::fit(backbone.spec(), source.collect(), averages)?;
     fitted.ledger.set_aside.extend(unread);
     Ok(fitted)
 }
 
-impl SourceArray for Array<'_> {
+/// An array that lets go of the file's memory once it was read.
+struct InPlace<'a> {
+    array: Array<'a>,
+    file: &'a Opened,
+}
+
+impl SourceArray for InPlace<'_> {
     fn shape(&self) -> &[usize] {
-        self.shape()
+        self.array.shape()
     }
 
     fn to_f32(&self) -> Result<Vec<f32>, String> {
-        self.to_f32().map_err(|error| error.to_string())
+        let values = self.array.to_f32().map_err(|error| error.to_string());
+        self.file.release(self.array.bytes());
+        values
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use detcon_core::arch::{ResNetSpec, Version};
 use detcon_core::names::infer_spec;
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ pub struct Report {
     pub layout: Option<String>,
     /// The network, if there is one.
     pub network: Option<String>,
+    /// What told it.
+    pub reason: Option<String>,
     /// Why the file cannot be imported, if it cannot.
     pub problem: Option<String>,
     /// Every global that the pickle names.
@@ -63,8 +66,9 @@ pub fn inspect(source: &Location, options: &FetchOptions) -> Result<Report, Fetc
         path: std::env::temp_dir(),
         source,
     })?;
-    let opened = source.open(options, scratch.path())?;
-    Ok(report(opened.bytes(), opened.sha256()))
+    let mut opened = source.open(options, scratch.path())?;
+    let sha256 = opened.sha256()?.to_owned();
+    Ok(report(opened.bytes(), &sha256))
 }
 
 fn report(bytes: &[u8], sha256: &str) -> Report {
@@ -74,6 +78,7 @@ fn report(bytes: &[u8], sha256: &str) -> Report {
         kind: FileKind::of(bytes).to_string(),
         layout: None,
         network: None,
+        reason: None,
         problem: None,
         globals: globals(bytes),
         tensors: Vec::new(),
@@ -94,6 +99,7 @@ fn describe(bytes: &[u8], report: &mut Report) -> Result<(), Box<dyn std::error:
             let spec =
                 infer_spec(names.map(|e| (e.module.as_str(), e.name.as_str(), e.array.shape())))?;
             report.network = Some(spec.to_string());
+            report.reason = Some(haiku_reason(spec));
         }
         Content::Torch(state) => {
             report.layout = Some(state.to_string());
@@ -104,9 +110,41 @@ fn describe(bytes: &[u8], report: &mut Report) -> Result<(), Box<dyn std::error:
             let backbone = state.backbone(None)?;
             report.layout = Some(state.layout(&backbone));
             report.network = Some(backbone.spec().to_string());
+            report.reason = Some(torch_reason(backbone.spec()));
         }
     }
     Ok(())
+}
+
+/// What `infer_spec` went by.
+fn haiku_reason(spec: ResNetSpec) -> String {
+    let last = match spec.version() {
+        Version::V1 => "no final_batchnorm",
+        Version::V2 => "a final_batchnorm",
+    };
+    format!(
+        "modules below {}, a stem of {} channels, {last}",
+        spec.depth().haiku_module(),
+        spec.stem().outputs
+    )
+}
+
+/// What the names and shapes of a state dict told.
+fn torch_reason(spec: ResNetSpec) -> String {
+    let kind = if spec.depth().bottleneck() {
+        "bottleneck"
+    } else {
+        "basic"
+    };
+    let first = match spec.version() {
+        Version::V1 => "bn1",
+        Version::V2 => "no bn1",
+    };
+    format!(
+        "{:?} {kind} blocks in layer1 to layer4, a stem of {} channels, {first}",
+        spec.depth().blocks(),
+        spec.stem().outputs
+    )
 }
 
 fn summary(key: String, array: &Array<'_>) -> TensorSummary {
@@ -146,6 +184,7 @@ impl fmt::Display for Report {
         for (label, value) in [
             ("layout", &self.layout),
             ("network", &self.network),
+            ("reason", &self.reason),
             ("problem", &self.problem),
         ] {
             if let Some(value) = value {

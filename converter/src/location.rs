@@ -1,10 +1,12 @@
 //! Where a checkpoint is: a file, or an address to fetch it from.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread::JoinHandle;
 
-use detcon_core::digest::sha256;
+use detcon_core::digest::sha256_file;
 use ureq::http::Uri;
 
 use crate::fetch::{FetchError, FetchOptions, fetch};
@@ -98,17 +100,46 @@ impl Location {
             Self::Address(uri) => fetch(uri, options, scratch)?,
         };
         let file = MappedFile::open(&path).map_err(FetchError::io(&path))?;
-        let found = sha256(file.bytes());
+        let mut opened = Opened {
+            file,
+            digest: Digest::start(path),
+        };
+        // A file that must be a certain one is not looked into before it is known to be.
         match &options.sha256 {
-            Some(expected) if *expected != found => Err(FetchError::Digest {
+            Some(expected) if opened.sha256()? != expected => Err(FetchError::Digest {
                 name: self.to_string(),
-                found,
+                found: opened.sha256()?.to_owned(),
                 expected: expected.clone(),
             }),
-            _ => Ok(Opened {
-                file,
-                sha256: found,
-            }),
+            _ => Ok(opened),
+        }
+    }
+}
+
+/// A file's SHA-256, made on a thread of its own while the file is read.
+#[derive(Debug)]
+enum Digest {
+    Pending(PathBuf, Option<JoinHandle<io::Result<(String, u64)>>>),
+    Known(String),
+}
+
+impl Digest {
+    fn start(path: PathBuf) -> Self {
+        let file = path.clone();
+        Self::Pending(path, Some(std::thread::spawn(move || sha256_file(&file))))
+    }
+
+    fn get(&mut self) -> Result<&str, FetchError> {
+        if let Self::Pending(path, thread) = self {
+            let made = match thread.take().map(JoinHandle::join) {
+                Some(Ok(made)) => made,
+                Some(Err(_)) | None => sha256_file(path),
+            };
+            *self = Self::Known(made.map_err(FetchError::io(path))?.0);
+        }
+        match self {
+            Self::Known(sha256) => Ok(sha256),
+            Self::Pending(path, _) => Err(FetchError::io(path)(io::ErrorKind::Other.into())),
         }
     }
 }
@@ -117,7 +148,7 @@ impl Location {
 #[derive(Debug)]
 pub struct Opened {
     file: MappedFile,
-    sha256: String,
+    digest: Digest,
 }
 
 impl Opened {
@@ -127,10 +158,14 @@ impl Opened {
         self.file.bytes()
     }
 
+    /// Lets go of the memory that `part` of the bytes takes.
+    pub(crate) fn release(&self, part: &[u8]) {
+        self.file.release(part);
+    }
+
     /// Its SHA-256.
-    #[must_use]
-    pub fn sha256(&self) -> &str {
-        &self.sha256
+    pub fn sha256(&mut self) -> Result<&str, FetchError> {
+        self.digest.get()
     }
 }
 

@@ -5,8 +5,9 @@ mod commands;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use detcon_converter::progress::working;
 
-use commands::{demo, ensure, export, import, inspect, list, quantize, verify};
+use commands::{demo, ensure, export, failure, import, inspect, list, quantize, verify};
 
 /// Turns DetCon checkpoints as they were published (NumPy pickles) into model directories that detcon-server
 /// serves: safetensors, ONNX, and a check that proves them. Nothing in a checkpoint is ever executed.
@@ -39,37 +40,42 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().command) {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| failure::usage(&error));
+    match run(&arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("detcon-convert: {}", one_line(&error));
+            eprintln!("detcon-convert: {}", failure::line(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// The error and what caused it, but for causes whose words the error before them has already.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !line.contains(&cause) {
-            let separator = if line.is_empty() { "" } else { ": " };
-            line.push_str(separator);
-            line.push_str(&cause);
-        }
-    }
-    line.replace('\n', " ")
-}
-
 fn run(command: &Command) -> anyhow::Result<()> {
+    let _shown = working(command.doing());
     match command {
         Command::Import(arguments) => import::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
-        Command::Quantize(arguments) => quantize::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Ensure(arguments) => ensure::run(arguments),
+        Command::Quantize(arguments) => quantize::run(arguments),
+    }
+}
+
+impl Command {
+    /// What is going on meanwhile.
+    const fn doing(&self) -> &'static str {
+        match self {
+            Self::Import(_) => "importing",
+            Self::Inspect(_) => "inspecting",
+            Self::List(_) => "listing",
+            Self::Verify(_) => "verifying",
+            Self::Export(_) => "exporting",
+            Self::Demo(_) => "making an untrained model",
+            Self::Ensure(_) => "making sure of the model",
+            Self::Quantize(_) => "quantizing",
+        }
     }
 }

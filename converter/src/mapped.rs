@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 /// A file's bytes, which come into memory as they are read and leave it as memory is needed.
 #[derive(Debug)]
@@ -35,5 +35,21 @@ impl MappedFile {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Lets go of the memory that `part` of the bytes takes; reading them again brings them back from the file.
+    /// Bytes that are not the file's are left alone.
+    pub(crate) fn release(&self, part: &[u8]) {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.0.as_ptr() as usize);
+        if start >= self.0.len() || part.len() > self.0.len() - start {
+            return;
+        }
+        // SAFETY: the map is of a file and read-only, so dropped pages come back with the same bytes.
+        let advised = unsafe {
+            self.0
+                .unchecked_advise_range(UncheckedAdvice::DontNeed, start, part.len())
+        };
+        // Advice that is not taken costs memory and nothing else.
+        drop(advised);
     }
 }

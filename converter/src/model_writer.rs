@@ -1,23 +1,27 @@
 //! Writes a model directory: weights, heads, graph, ledger, timm's configuration, self-check, manifest.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use detcon_core::arch::ResNetSpec;
-use detcon_core::checkpoint::{Checkpoint, FileError, Ledger, Tensors, tensors_to_bytes};
-use detcon_core::digest::sha256;
+use detcon_core::checkpoint::{Checkpoint, FileError, Ledger, Tensors, tensors_to_file};
+use detcon_core::digest::{sha256, sha256_file};
 use detcon_core::files::{Existing, StageError, StagedDirectory};
 use detcon_core::model::{
     FileEntry, Manifest, ModelName, NameError, Precision, SelfCheckEntry, Source, file,
 };
 use detcon_core::preprocess::{Preprocess, PreprocessError};
 
-use crate::onnx::{OnnxError, to_onnx};
+use crate::onnx::{OnnxError, write_onnx};
 use crate::self_check::{self, SelfCheckError};
 use crate::timm;
 
+/// Written at a time.
+const BUFFER: usize = 1 << 20;
 /// Side of the images that upstream evaluates at.
 const EVALUATION_SIZE: u32 = 224;
 
@@ -50,6 +54,9 @@ pub enum WriteError {
         /// What the file system said.
         source: std::io::Error,
     },
+    /// A thread that digests a file ended early.
+    #[error("a file's digest could not be made: a thread of this program failed")]
+    Panicked,
     /// JSON could not be made.
     #[error("{name} could not be written: {source}")]
     Json {
@@ -108,13 +115,7 @@ impl ModelWriter {
     /// Writes every file and puts the directory in its place.
     pub fn finish(mut self, model: &Model) -> Result<(), WriteError> {
         let spec = model.checkpoint.spec();
-        self.file(file::BACKBONE, &model.checkpoint.to_bytes()?)?;
-        if !model.heads.is_empty() {
-            self.file(file::HEADS, &tensors_to_bytes(&model.heads)?)?;
-        }
-        let graphs = to_onnx(&model.checkpoint)?;
-        self.file(file::ONNX, &graphs.main)?;
-        self.file(file::STAGES_ONNX, &graphs.stages)?;
+        let settling = self.large_files(model)?;
         let ledger_sha256 = match &model.ledger {
             Some(ledger) => Some(self.file(file::LEDGER, &json(file::LEDGER, ledger)?)?),
             None => None,
@@ -131,9 +132,36 @@ impl ModelWriter {
             file: file::SELF_CHECK.to_owned(),
             tolerance: check.tolerance,
         };
+        for file in settling {
+            let (name, entry) = file.join().map_err(|_| WriteError::Panicked)??;
+            self.files.insert(name.to_owned(), entry);
+        }
         let manifest = self.manifest(model, spec, ledger_sha256, self_check)?;
         self.file(file::MANIFEST, &json(file::MANIFEST, &manifest)?)?;
         Ok(self.staged.commit()?)
+    }
+
+    /// Writes weights and graph tensor by tensor. Each is digested and brought to the disk while the next is written.
+    fn large_files(&mut self, model: &Model) -> Result<Vec<Settling>, WriteError> {
+        let backbone = self.staged.path().join(file::BACKBONE);
+        tensors_to_file(model.checkpoint.tensors(), &backbone)?;
+        let mut settling = vec![settle(file::BACKBONE, backbone)];
+        if !model.heads.is_empty() {
+            let heads = self.staged.path().join(file::HEADS);
+            tensors_to_file(&model.heads, &heads)?;
+            settling.push(settle(file::HEADS, heads));
+        }
+        let onnx = self.staged.path().join(file::ONNX);
+        let io = |source| WriteError::Io {
+            name: file::ONNX.to_owned(),
+            source,
+        };
+        let mut output = BufWriter::with_capacity(BUFFER, File::create(&onnx).map_err(io)?);
+        let stages = write_onnx(&model.checkpoint, &mut output)?;
+        output.flush().map_err(io)?;
+        settling.push(settle(file::ONNX, onnx));
+        self.file(file::STAGES_ONNX, &stages)?;
+        Ok(settling)
     }
 
     fn manifest(
@@ -178,6 +206,23 @@ impl ModelWriter {
         );
         Ok(sha256)
     }
+}
+
+/// A file that is being digested and brought to the disk.
+type Settling = JoinHandle<Result<(&'static str, FileEntry), WriteError>>;
+
+fn settle(name: &'static str, path: PathBuf) -> Settling {
+    std::thread::spawn(move || {
+        let io = |source| WriteError::Io {
+            name: name.to_owned(),
+            source,
+        };
+        let (sha256, bytes) = sha256_file(&path).map_err(io)?;
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(io)?;
+        Ok((name, FileEntry { bytes, sha256 }))
+    })
 }
 
 pub(crate) fn json(

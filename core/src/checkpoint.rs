@@ -8,7 +8,7 @@ mod file;
 mod fit;
 mod ledger;
 
-pub use file::{FileError, tensors_from_bytes, tensors_to_bytes};
+pub use file::{FileError, little_endian, tensors_from_bytes, tensors_to_bytes, tensors_to_file};
 pub use fit::{FitError, Fitted, MovingAverages, SourceArray, SourceTensor};
 pub use ledger::{Filled, Ledger, SetAside};
 

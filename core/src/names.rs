@@ -57,7 +57,11 @@ pub enum Destination {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NamesError {
     /// No module is a backbone's.
-    #[error("no ResNet is in here: expected modules such as res_net50/~/initial_conv, found {}", found.join(", "))]
+    #[error(
+        "no ResNet of 18, 34, 50, 101, 152 or 200 layers is in here: expected modules such as \
+         res_net50/~/initial_conv, found {}",
+        found.join(", ")
+    )]
     NoNetwork {
         /// The first few modules.
         found: Vec<String>,
@@ -69,7 +73,7 @@ pub enum NamesError {
         found: Vec<String>,
     },
     /// The stem is missing, or is no stem's shape.
-    #[error("{module}/w has shape {shape:?}: a stem's is [7, 7, 3, 64 × width]")]
+    #[error("{module}/w {}: a stem's shape is [7, 7, 3, 64 × width]", has(shape))]
     Stem {
         /// The stem's module.
         module: String,
@@ -87,6 +91,15 @@ pub enum NamesError {
         /// The network.
         spec: ResNetSpec,
     },
+}
+
+/// What is to be said of a stem of this shape.
+fn has(shape: &[usize]) -> String {
+    if shape.is_empty() {
+        "is missing".to_owned()
+    } else {
+        format!("has shape {shape:?}")
+    }
 }
 
 /// A module's path within its network, and which network that is.
@@ -165,7 +178,7 @@ pub fn infer_spec<'a>(
     }
     let Some(depth) = depth else {
         return Err(NamesError::NoNetwork {
-            found: seen.into_iter().take(5).collect(),
+            found: shown(&seen),
         });
     };
     if networks.len() > 1 {
@@ -186,6 +199,13 @@ pub fn infer_spec<'a>(
             shape: stem.1,
         }),
     }
+}
+
+/// A few of a tree's modules, of those that are no head's where there are any.
+fn shown(modules: &BTreeSet<String>) -> Vec<String> {
+    let is_head = |module: &&String| segments(module).any(|segment| HEADS.contains(&segment));
+    let (heads, others): (Vec<_>, Vec<_>) = modules.iter().partition(is_head);
+    others.into_iter().chain(heads).take(5).cloned().collect()
 }
 
 /// Finds the destination of each entry of a haiku tree.

@@ -169,6 +169,14 @@ fn annotations_make_a_label_map_with_the_later_on_top() {
         matches!(refusal, RegionError::SizeMismatch { .. }),
         "{refusal}"
     );
+    for no_region in [
+        serde_json::json!({ "segmentation": "text" }),
+        serde_json::json!({ "segmentation": [[0, "1"]] }),
+        serde_json::json!({ "segmentation": { "size": [3, 6], "counts": 5 } }),
+        serde_json::json!({ "segmentation": { "counts": [18] } }),
+    ] {
+        assert!(serde_json::from_value::<Annotation>(no_region).is_err());
+    }
     let group = serde_json::json!({ "iscrowd": 2, "segmentation": [] });
     assert!(serde_json::from_value::<Annotation>(group).is_err());
 }
@@ -228,7 +236,8 @@ fn given_masks_may_overlap_and_small_ones_are_dropped() {
         [40.0, 40.0, 8.0, 8.0],
         [0.0, 0.0, 16.0, 32.0],
     ];
-    let masks = boxes.map(|region| Mask::from_box(64, 70, region).unwrap());
+    let mut budget = PolygonBudget::default();
+    let masks = boxes.map(|region| Mask::from_box(64, 70, region, &mut budget).unwrap());
     let regions = RegionSet::from_masks(masks.to_vec()).unwrap();
     let whole = Window {
         offset_y: 0,

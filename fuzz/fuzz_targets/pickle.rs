@@ -4,7 +4,7 @@
 
 use detcon_converter::haiku::{HaikuTree, Network};
 use detcon_converter::pickle::{self, Limits, Value};
-use detcon_converter::source;
+use detcon_converter::source::{self, Content};
 use libfuzzer_sys::fuzz_target;
 
 /// Small enough that what gets past them exhausts the fuzzer's memory.
@@ -39,6 +39,13 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = pickle::globals(bytes, 0, &limits);
     if let Ok(value) = source::read(bytes, &limits) {
         walk(&value);
+    }
+    // PyTorch's files as well, whose pickles name storages beside them.
+    if let Ok(Content::Torch(state)) = source::open(bytes, Network::Online, &limits) {
+        let _ = state.backbone(None);
+        for (_, array) in state.entries() {
+            let _ = array.to_f32();
+        }
     }
     if let Ok(value) = pickle::parse(bytes, &limits) {
         walk(&value);

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
+use crate::input::parameters::{PRIORITY, TIMEOUT_MS, X_PRIORITY, X_REQUEST_TIMEOUT};
 use crate::input::{Fields, invalid};
 use crate::problem::Problem;
 
 /// How long the client waits, in seconds.
-const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+const TIMEOUT_HEADER: HeaderName = HeaderName::from_static(X_REQUEST_TIMEOUT.name);
 /// How soon it needs the answer.
-const PRIORITY: HeaderName = HeaderName::from_static("x-priority");
+const PRIORITY_HEADER: HeaderName = HeaderName::from_static(X_PRIORITY.name);
 /// Longest wait that is told apart from none at all, in seconds: a year.
 const LONGEST: f64 = 31_536_000.0;
 
@@ -78,13 +79,10 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    /// The fields that say the same as the headers.
-    pub(crate) const FIELDS: [&str; 2] = ["timeout_ms", "priority"];
-
     /// Of a request whose head has just arrived.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let lane: Option<Lane> = parsed(headers, &PRIORITY)?;
-        let Seconds(timeout) = parsed(headers, &TIMEOUT)?.unwrap_or(Seconds(None));
+        let lane: Option<Lane> = parsed(headers, &PRIORITY_HEADER)?;
+        let Seconds(timeout) = parsed(headers, &TIMEOUT_HEADER)?.unwrap_or(Seconds(None));
         Ok(Self {
             arrived: Instant::now(),
             timeout,
@@ -94,11 +92,10 @@ impl Demand {
 
     /// With what the fields say.
     pub(crate) fn with(mut self, fields: &mut Fields) -> Result<Self, Problem> {
-        let [timeout, priority] = Self::FIELDS;
-        if let Some(milliseconds) = fields.take(timeout)? {
+        if let Some(milliseconds) = fields.take(TIMEOUT_MS)? {
             self.timeout = Some(Duration::from_millis(milliseconds));
         }
-        self.lane = fields.take(priority)?.unwrap_or(self.lane);
+        self.lane = fields.take(PRIORITY)?.unwrap_or(self.lane);
         Ok(self)
     }
 
@@ -180,27 +177,35 @@ mod tests {
             ("1e300", LONG),
             ("inf", LONG),
         ] {
-            let deadline = demand(&[(TIMEOUT, text)]).unwrap().deadline(LONG);
+            let deadline = demand(&[(TIMEOUT_HEADER, text)]).unwrap().deadline(LONG);
             assert_eq!(deadline.allowed, allowed, "{text}");
         }
         assert_eq!(demand(&[]).unwrap().deadline(LONG).allowed, LONG);
-        assert!(demand(&[(TIMEOUT, "0")]).unwrap().deadline(LONG).is_past());
+        assert!(
+            demand(&[(TIMEOUT_HEADER, "0")])
+                .unwrap()
+                .deadline(LONG)
+                .is_past()
+        );
     }
 
     #[test]
     fn the_lane_is_interactive_unless_it_is_said_to_be_bulk() {
         assert_eq!(demand(&[]).unwrap().lane, Lane::Interactive);
-        assert_eq!(demand(&[(PRIORITY, "bulk")]).unwrap().lane, Lane::Bulk);
+        assert_eq!(
+            demand(&[(PRIORITY_HEADER, "bulk")]).unwrap().lane,
+            Lane::Bulk
+        );
     }
 
     #[test]
     fn headers_that_say_nothing_are_refused() {
         for (name, value) in [
-            (TIMEOUT, "soon"),
-            (TIMEOUT, "-1"),
-            (TIMEOUT, "NaN"),
-            (TIMEOUT, ""),
-            (PRIORITY, "first"),
+            (TIMEOUT_HEADER, "soon"),
+            (TIMEOUT_HEADER, "-1"),
+            (TIMEOUT_HEADER, "NaN"),
+            (TIMEOUT_HEADER, ""),
+            (PRIORITY_HEADER, "first"),
         ] {
             let refused = demand(&[(name.clone(), value)]).unwrap_err();
             assert!(

@@ -13,7 +13,7 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::TensorRef;
 
 /// The graph's input: uint8 RGB `[N, H, W, 3]`.
-const INPUT: &str = "images";
+pub(crate) const INPUT: &str = "images";
 
 /// An output of a model's graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
+use detcon_server::bench::{self, BenchArguments};
 use detcon_server::config::Config;
-use detcon_server::{Example, Server, Telemetry};
+use detcon_server::{Example, GREETING, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves embeddings of photographs by DetCon models over HTTP.
@@ -20,8 +21,38 @@ struct Arguments {
     config: Config,
 }
 
+/// What is to be done. Serving needs no name; its flags and a command exclude each other.
+enum Task {
+    Serve(Box<Config>),
+    Bench(Box<BenchArguments>),
+}
+
+impl Task {
+    fn parse() -> Self {
+        let bench = BenchArguments::augment_args(clap::Command::new("bench"));
+        let command = Arguments::command()
+            .subcommand(bench)
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true);
+        let matches = command.get_matches();
+        let parsed = match matches.subcommand() {
+            Some((_bench, matches)) => {
+                BenchArguments::from_arg_matches(matches).map(|it| Self::Bench(Box::new(it)))
+            }
+            None => {
+                Arguments::from_arg_matches(&matches).map(|it| Self::Serve(Box::new(it.config)))
+            }
+        };
+        parsed.unwrap_or_else(|error| error.exit())
+    }
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse().config) {
+    let done = match Task::parse() {
+        Task::Serve(config) => serve(&config),
+        Task::Bench(arguments) => measure(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("detcon-server: {error:#}");
@@ -31,11 +62,16 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
+    bench::run(arguments).await
+}
+
+#[tokio::main]
+async fn serve(config: &Config) -> anyhow::Result<()> {
     let _telemetry = Telemetry::start(&config.log)?;
     let shutdown = shutdown_signal()?;
     let server = Server::start(config).await?;
-    println!("detcon-server listens on {}", server.url());
+    println!("{GREETING}{}", server.url());
     tokio::spawn(announce(server.url(), server.loaded()));
     Ok(server.serve(shutdown).await?)
 }

@@ -243,7 +243,7 @@ fn panicked(error: &tokio::task::JoinError) -> Problem {
 }
 
 /// From an encoded image to the graph's input.
-fn preprocessed(
+pub(crate) fn preprocessed(
     bytes: &[u8],
     limits: &ImageLimits,
     preprocess: Preprocess,

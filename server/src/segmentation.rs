@@ -1,5 +1,6 @@
 //! The ways to segment an image that a request can ask for, with their parameters.
 
+use std::cell::RefCell;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use detcon_core::segment::{
 
 use crate::batch::Place;
 use crate::engine::Output;
+use crate::input::parameters::{COLUMNS, K, METHOD, MIN_SIZE, ROWS, SCALE, SEED, SIGMA, STAGE};
 use crate::input::{Fields, invalid};
 use crate::pipeline::Work;
 use crate::problem::Problem;
@@ -23,6 +25,10 @@ const UPSTREAM: (f64, f64, u32) = (1000.0, 0.8, 1000);
 /// Rows and columns of a grid, and clusters of k-means, where none are asked for.
 const DEFAULT_GRID: NonZeroU16 = NonZeroU16::new(7).unwrap();
 const DEFAULT_K: u32 = 8;
+/// Most pixels that a request may have segmented by Felzenszwalb's method, whose graph takes about 100 bytes a pixel.
+const FELZENSZWALB_PIXELS: u64 = 1 << 24;
+/// Largest image whose buffers a thread keeps for the next.
+const KEPT_PIXELS: u64 = 1 << 21;
 
 /// A way to segment an image.
 #[derive(Debug)]
@@ -55,26 +61,26 @@ impl Method {
         work: &Work,
         model: impl FnOnce(&mut Fields) -> Result<(Arc<Model>, View), Problem>,
     ) -> Result<Self, Problem> {
-        let name: Option<String> = fields.take("method")?;
+        let name: Option<String> = fields.take(METHOD)?;
         let name = name.unwrap_or_else(|| "felzenszwalb".to_owned());
         let method = match name.as_str() {
             "felzenszwalb" => {
                 let (scale, sigma, min_size) = UPSTREAM;
-                let scale = fields.take("scale")?.unwrap_or(scale);
-                let sigma = fields.take("sigma")?.unwrap_or(sigma);
-                let min_size = fields.take("min_size")?.unwrap_or(min_size);
+                let scale = fields.take(SCALE)?.unwrap_or(scale);
+                let sigma = fields.take(SIGMA)?.unwrap_or(sigma);
+                let min_size = fields.take(MIN_SIZE)?.unwrap_or(min_size);
                 Self::Felzenszwalb(Felzenszwalb::new(scale, sigma, min_size).map_err(parameter)?)
             }
             "grid" => {
-                let rows = fields.take("rows")?.unwrap_or(DEFAULT_GRID);
-                let columns = fields.take("columns")?.unwrap_or(DEFAULT_GRID);
+                let rows = fields.take(ROWS)?.unwrap_or(DEFAULT_GRID);
+                let columns = fields.take(COLUMNS)?.unwrap_or(DEFAULT_GRID);
                 Self::Grid(Grid::new(rows, columns).map_err(parameter)?)
             }
             "kmeans" => {
-                let k = fields.take("k")?.unwrap_or(DEFAULT_K);
+                let k = fields.take(K)?.unwrap_or(DEFAULT_K);
                 let clusters =
-                    KMeans::new(k, fields.take("seed")?.unwrap_or(0)).map_err(parameter)?;
-                let stage = fields.take("stage")?.unwrap_or(Stage::C5);
+                    KMeans::new(k, fields.take(SEED)?.unwrap_or(0)).map_err(parameter)?;
+                let stage = fields.take(STAGE)?.unwrap_or(Stage::C5);
                 let (model, view) = model(fields)?;
                 Self::KMeans {
                     clusters,
@@ -115,8 +121,8 @@ impl Method {
     ) -> Result<SegmentMap, Problem> {
         let map = match self {
             Self::Felzenszwalb(method) => {
-                work.compute(move || with_workspace(|it| method.segment(&image, it)))
-                    .await?
+                let segment = move || felzenszwalb(&method, &image);
+                work.compute(segment).await?
             }
             Self::Grid(grid) => grid.segment(image.height(), image.width()),
             Self::KMeans {
@@ -170,10 +176,18 @@ fn parameter(error: SegmentError) -> Problem {
     }
 }
 
-/// Buffers that each thread of the pool keeps.
-fn with_workspace<T>(work: impl FnOnce(&mut Workspace) -> T) -> T {
+/// Segments with buffers that each thread of the pool keeps, unless the image is large.
+fn felzenszwalb(method: &Felzenszwalb, image: &RgbImage) -> Result<SegmentMap, SegmentError> {
     thread_local! {
-        static WORKSPACE: std::cell::RefCell<Workspace> = std::cell::RefCell::default();
+        static WORKSPACE: RefCell<Workspace> = RefCell::default();
     }
-    WORKSPACE.with_borrow_mut(work)
+    let pixels = u64::from(image.height()) * u64::from(image.width());
+    if pixels > FELZENSZWALB_PIXELS {
+        let limit = FELZENSZWALB_PIXELS;
+        return Err(SegmentError::TooManyPixels { pixels, limit });
+    }
+    if pixels > KEPT_PIXELS {
+        return method.segment(image, &mut Workspace::default());
+    }
+    WORKSPACE.with_borrow_mut(|kept| method.segment(image, kept))
 }

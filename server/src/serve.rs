@@ -28,6 +28,9 @@ use crate::registry::watch::{Change, Watch};
 use crate::registry::{EngineOptions, Example, Registry, StoreError};
 use crate::store::{ReceiveLimits, Served, Store, Worker};
 
+/// What the program prints before its address, once it can be reached.
+pub const GREETING: &str = "detcon-server listens on ";
+
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {

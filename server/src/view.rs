@@ -9,6 +9,7 @@ use detcon_core::preprocess::{Preprocess, Window};
 use detcon_core::regions::{self, RegionError};
 
 use crate::batch::InputTensor;
+use crate::input::parameters::{SIZE, VIEW};
 use crate::input::{Fields, invalid};
 use crate::pipeline::with_scratch;
 use crate::problem::Problem;
@@ -46,12 +47,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Names of the fields that decide about it.
-    pub(crate) const FIELDS: [&str; 2] = ["view", "size"];
-
     /// Reads `view` and `size`; the size is the model's own where it is not given.
     pub(crate) fn take(fields: &mut Fields, model: Preprocess) -> Result<Self, Problem> {
-        let part = fields.take("view")?.unwrap_or_default();
+        let part = fields.take(VIEW)?.unwrap_or_default();
         Ok(Self {
             part,
             ..Self::take_full(fields, model)?
@@ -60,7 +58,7 @@ impl View {
 
     /// Reads `size` alone, for a view of the whole image.
     pub(crate) fn take_full(fields: &mut Fields, model: Preprocess) -> Result<Self, Problem> {
-        let size: u32 = fields.take("size")?.unwrap_or_else(|| model.size());
+        let size: u32 = fields.take(SIZE)?.unwrap_or_else(|| model.size());
         let smallest = u32::try_from(STRIDE).unwrap_or(u32::MAX);
         if !(smallest..=MAX_SIZE).contains(&size) {
             return Err(invalid(

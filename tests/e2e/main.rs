@@ -3,6 +3,7 @@
 
 mod answers;
 mod checkpoints;
+mod crowd;
 mod encoder;
 mod export;
 mod fetch;
@@ -14,6 +15,8 @@ mod problems;
 mod protection;
 mod quantize;
 mod regions;
+mod regions_refused;
 mod swap;
+mod trees;
 mod variants;
 mod verify;

@@ -10,7 +10,7 @@ use detcon_core::files::Existing;
 use detcon_core::image::{ImageLimits, decode};
 use detcon_core::model::{ModelDirectory, Precision};
 use detcon_server::engine::{Batch, Compute, Engine, Output};
-use detcon_tests::service::{self, LIBRARY, RUNTIME, Service};
+use detcon_tests::service::{self, RUNTIME, Service, library};
 use detcon_tests::{golden, models};
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -31,7 +31,7 @@ fn quantized(arch: &str) -> (tempfile::TempDir, ModelDirectory) {
         most: 8,
         existing: Existing::Keep,
     };
-    quantize(&place, &LIBRARY, &options).unwrap();
+    quantize(&place, &library(), &options).unwrap();
     let model = ModelDirectory::open(&place).unwrap();
     (store, model)
 }

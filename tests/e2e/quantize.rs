@@ -5,20 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use detcon_converter::demo::demo;
+use detcon_converter::import::ImportOptions;
+use detcon_converter::location::Location;
 use detcon_converter::quantize::{
     Method, QuantizeError, QuantizeOptions, Quantized, Target, quantize,
 };
+use detcon_converter::quantized_import::{QuantizedImportError, import_quantized};
 use detcon_converter::runtime::Runtime;
 use detcon_core::files::Existing;
 use detcon_core::model::{ModelDirectory, Precision};
+use detcon_tests::service::library;
 use detcon_tests::{golden, models};
-
-fn library() -> PathBuf {
-    std::env::var_os("DETCON_ONNXRUNTIME").map_or_else(
-        || golden::workspace().join(".deps/onnxruntime/libonnxruntime.so"),
-        PathBuf::from,
-    )
-}
 
 /// A copy of an imported model, in a store of its own.
 struct Copy {
@@ -227,4 +224,45 @@ fn folders_that_cannot_be_calibrated_on_are_refused_and_the_model_is_as_it_was()
     let now = ModelDirectory::open(&copy.place).unwrap();
     assert_eq!(now.digest(), copy.original.digest());
     assert_eq!(copy.neighbours(), ["tiny.0"]);
+}
+
+#[test]
+fn a_checkpoint_is_imported_with_its_lower_precisions_or_not_at_all() {
+    let tiny = models::imported("tiny", 0);
+    let store = tempfile::tempdir().unwrap();
+    let place = store.path().join(tiny.manifest().name.as_str());
+    let source = Location::File(golden::checkpoint("tiny", 0, "released"));
+    let import = |precisions: &[QuantizeOptions]| {
+        import_quantized(
+            &source,
+            &place,
+            &ImportOptions::default(),
+            precisions,
+            &library(),
+        )
+    };
+    let empty = tempfile::tempdir().unwrap();
+    let failed = import(&[fp16(), int8(empty.path())]).unwrap_err();
+    assert!(
+        matches!(
+            failed,
+            QuantizedImportError::Quantize(QuantizeError::Empty { .. })
+        ),
+        "{failed}"
+    );
+    assert_eq!(fs::read_dir(store.path()).unwrap().count(), 0);
+
+    let (_, quantized) = import(&[fp16(), int8(&photographs())]).unwrap();
+    let made: Vec<_> = quantized.iter().map(|it| it.precision).collect();
+    assert_eq!(made, [Precision::Fp16, Precision::Int8]);
+    let model = ModelDirectory::open(&place).unwrap();
+    let manifest = model.manifest();
+    assert_eq!(
+        manifest.precisions,
+        [Precision::Fp32, Precision::Fp16, Precision::Int8]
+    );
+    for (name, entry) in &tiny.manifest().files {
+        assert_eq!(manifest.files[name], *entry, "{name}");
+    }
+    assert_eq!(fs::read_dir(store.path()).unwrap().count(), 1);
 }

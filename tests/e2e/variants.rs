@@ -4,8 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use detcon_converter::haiku::Network;
 use detcon_converter::import::{ImportError, ImportOptions, Imported, import};
 use detcon_converter::location::Location;
+use detcon_converter::pickle::Limits;
+use detcon_converter::source;
 use detcon_converter::verify::verify;
 use detcon_core::checkpoint::MovingAverages;
 use detcon_core::model::ModelDirectory;
@@ -122,11 +125,30 @@ fn every_tensor_at_fault_is_named() {
 }
 
 #[test]
+fn a_network_in_any_spelling_is_imported_to_the_same_weights_and_heads() {
+    let tiny = models::imported("tiny", 0);
+    let folder = tempfile::tempdir().unwrap();
+    let spellings = ["prefixed", "fortran", "big_endian", "float64"].map(str::to_owned);
+    for kind in spellings
+        .into_iter()
+        .chain((0..=5).map(|n| format!("protocol{n}")))
+    {
+        let file = variant(folder.path(), &kind, None);
+        let place = format!("from-{kind}");
+        let (_, model) = import_as(&file, &place, &ImportOptions::default()).unwrap();
+        for name in ["model.safetensors", "heads.safetensors"] {
+            let digest = |model: &ModelDirectory| model.manifest().files[name].sha256.clone();
+            assert_eq!(digest(&model), digest(&tiny), "{name} of {kind}");
+        }
+    }
+}
+
+#[test]
 fn torch_archives_are_imported_to_the_same_weights() {
     let tiny = models::imported("tiny", 0);
     let weights = tiny.path().join("model.safetensors");
     let folder = tempfile::tempdir().unwrap();
-    for kind in ["archive", "wrapped", "transposed"] {
+    for kind in ["archive", "wrapped", "transposed", "legacy"] {
         let file = variant(folder.path(), kind, Some(&weights));
         let (imported, model) =
             import_as(&file, &format!("from-{kind}"), &ImportOptions::default()).unwrap();
@@ -198,6 +220,8 @@ fn hostile_and_compressed_archives_are_refused() {
     for (kind, part) in [
         ("outside", "_rebuild_tensor_v2"),
         ("compressed", "compressed"),
+        ("legacy_big", "little-endian"),
+        ("legacy_short", "damaged"),
     ] {
         let file = variant(folder.path(), kind, Some(&weights));
         let error = import_as(&file, "model", &ImportOptions::default())
@@ -205,20 +229,22 @@ fn hostile_and_compressed_archives_are_refused() {
             .to_string();
         assert!(error.contains(part), "{error}");
     }
-    let file = variant(folder.path(), "archive", Some(&weights));
-    let whole = std::fs::read(&file).unwrap();
-    for length in (0..whole.len()).step_by(whole.len() / 97) {
-        std::fs::write(&file, &whole[..length]).unwrap();
-        assert!(
-            import_as(&file, "model", &ImportOptions::default()).is_err(),
-            "{length} bytes"
-        );
-    }
-    for place in (whole.len() - 4000)..whole.len() {
-        let mut bytes = whole.clone();
-        bytes[place] ^= 0x55;
-        // Whatever it is now, it is read or refused.
-        let limits = detcon_converter::pickle::Limits::default();
-        let _ = detcon_converter::torch::StateDict::from_archive(&bytes, &limits);
+    for kind in ["archive", "legacy"] {
+        let file = variant(folder.path(), kind, Some(&weights));
+        let whole = std::fs::read(&file).unwrap();
+        for length in (0..whole.len()).step_by(whole.len() / 97) {
+            std::fs::write(&file, &whole[..length]).unwrap();
+            assert!(
+                import_as(&file, "model", &ImportOptions::default()).is_err(),
+                "{length} bytes"
+            );
+        }
+        // An archive's directory is at its end, and the pickles of an older file are at its start.
+        for place in (0..4000).chain(whole.len() - 4000..whole.len()) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x55;
+            // Whatever it is now, it is read or refused.
+            let _ = source::open(&bytes, Network::Online, &Limits::default());
+        }
     }
 }

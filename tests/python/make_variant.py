@@ -9,13 +9,24 @@ Pickles of haiku's modules:
   nan, inf           one weight that is no number
   shape              one kernel of another shape
   holes              two parameters missing, two surplus
-PyTorch archives, as torch.save writes them:
+  transformer        modules of a network that is no ResNet
+  resnet77           modules of a ResNet that does not exist
+  huge               an array whose shape asks for 4 TB
+The whole network in another spelling:
+  prefixed           modules below others of a training program
+  fortran, big_endian, float64
+                     arrays stored so
+  protocol0 to protocol5
+PyTorch's files, as torch.save writes them:
   archive            the weights in --weights (a safetensors file) as a state dict
   wrapped            the same under module.encoder. in {'state_dict': …, 'epoch': 3}
   two                two networks, under encoder_q. and encoder_k.
   transposed         tensors as views whose last axis varies slowest
   outside            a tensor that reaches past its storage
   compressed         the archive deflated
+  legacy             pickles and storages one after another, as before PyTorch 1.6
+  legacy_big         the same, as a big-endian machine would have written it
+  legacy_short       the same, a storage shorter than its tensor
 """
 import argparse
 import collections
@@ -62,7 +73,30 @@ def haiku(kind):
         del params["tiny_res_net/~/initial_batchnorm"]["scale"]
         params[first.replace("conv_0", "conv_7")] = {"w": np.zeros((1, 1), np.float32)}
         params["decoder/linear"] = {"w": np.zeros((1, 1), np.float32)}
-    arguments.out.write_bytes(pickle.dumps({"params": params, **({"state": state} if state else {})}, 4))
+    spelled = {"fortran": np.asfortranarray, "big_endian": lambda value: value.astype(value.dtype.newbyteorder(">")),
+               "float64": lambda value: value.astype(np.float64) if value.dtype == np.float32 else value}.get(kind)
+    if spelled:
+        params, state = ({module: {name: spelled(np.asarray(value)) for name, value in entry.items()}
+                          for module, entry in tree.items()} for tree in (params, state))
+    if kind == "prefixed":
+        params, state = ({f"trainer/~/online/{module}": entry for module, entry in tree.items()}
+                         for tree in (params, state))
+    if kind == "transformer":
+        params = {f"vit/~/block_{index}/~/attention": {"w": np.zeros((4, 4), np.float32)} for index in range(3)}
+        state = {}
+    if kind == "resnet77":
+        params, state = ({module.replace("tiny_res_net", "res_net77"): entry for module, entry in tree.items()}
+                         for tree in (params, state))
+    if kind == "huge":
+        params[STEM]["w"] = Huge()
+    protocol = int(kind.removeprefix("protocol")) if kind.startswith("protocol") else 4
+    arguments.out.write_bytes(pickle.dumps({"params": params, **({"state": state} if state else {})}, protocol))
+
+
+class Huge:
+    def __reduce__(self):
+        make, arguments, (version, _, *rest) = np.zeros(1, np.float32).__reduce__()
+        return make, arguments, (version, (1 << 40,), *rest)
 
 
 def weights():
@@ -113,13 +147,16 @@ def archive(kind):
     class Pickler(pickle.Pickler):
         def persistent_id(self, value):
             if isinstance(value, Storage):
-                return "storage", storage_class, value.key, "cpu", value.length
+                return "storage", storage_class, value.key, "cpu", value.length, *part
             return None
 
+    part = (None,) if kind.startswith("legacy") else ()
     state = collections.OrderedDict((name, Tensor(values)) for name, values in weights())
     under = lambda prefix: {prefix + name: value for name, value in state.items()}
     value = {"wrapped": {"state_dict": under("module.encoder."), "epoch": 3},
              "two": {**under("encoder_q."), **under("encoder_k.")}}.get(kind, state)
+    if kind.startswith("legacy"):
+        return legacy(kind, value, storages, Pickler)
     pickled = io.BytesIO()
     Pickler(pickled, 2).dump(value)
     method = zipfile.ZIP_DEFLATED if kind == "compressed" else zipfile.ZIP_STORED
@@ -129,6 +166,19 @@ def archive(kind):
         for key, data in enumerate(storages):
             output.writestr(f"archive/data/{key}", data)
         output.writestr("archive/version", "3\n")
+
+
+def legacy(kind, value, storages, pickler):
+    with open(arguments.out, "wb") as output:
+        machine = {"protocol_version": 1001, "little_endian": kind != "legacy_big", "type_sizes": {"int": 4}}
+        for header in (0x1950a86a20f9469cfc6c, 1001, machine):
+            pickle.dump(header, output, 2)
+        pickler(output, 2).dump(value)
+        order = sorted(range(len(storages)), key=str)
+        pickle.dump([str(key) for key in order], output, 2)
+        for key in order:
+            data = storages[key][:-4] if kind == "legacy_short" and key == 0 else storages[key]
+            output.write(struct.pack("<Q", len(data) // 4) + data)
 
 
 if arguments.weights:

@@ -4,7 +4,7 @@
 
 The feature specification and the reshaping are those of `imagenet_with_fh.py` and `dataset_adapter.py`; the checks on
 top are that every image is a JPEG whose decoded size its mask has, and that the other features say the same.
-Needs `tensorflow-cpu`. Prints one line of JSON.
+Needs TensorFlow (`make test-tensorflow` fetches it). Prints one line of JSON.
 """
 
 import glob

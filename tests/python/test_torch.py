@@ -152,9 +152,10 @@ def check_imports(convert, model, work):
     }
     for name, value in files.items():
         torch.save(value, work / name)
+    torch.save(full, work / "legacy.pth", _use_new_zipfile_serialization=False)
     safetensors.torch.save_file(full, work / "torch.safetensors")
     expected = safetensors.torch.load_file(model / "model.safetensors")
-    for name in [*files, "torch.safetensors"]:
+    for name in [*files, "legacy.pth", "torch.safetensors"]:
         place = work / f"from-{name.replace('.', '-')}"
         convert("import", work / name, place)
         found = safetensors.torch.load_file(place / "model.safetensors")

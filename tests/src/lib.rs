@@ -5,6 +5,8 @@
     reason = "what panics here fails the test that called it"
 )]
 
+pub mod crowd;
 pub mod golden;
 pub mod models;
+pub mod results;
 pub mod service;

@@ -15,17 +15,18 @@ use tokio::task::JoinHandle;
 
 use crate::{golden, models};
 
-/// Where ONNX Runtime's shared library is.
-pub static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+/// ONNX Runtime, which a process loads once.
+pub static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::load(&library()).expect("make fetches ONNX Runtime"));
+
+/// Where ONNX Runtime's library is.
+#[must_use]
+pub fn library() -> PathBuf {
     std::env::var_os("DETCON_ONNXRUNTIME").map_or_else(
         || golden::workspace().join(".deps/onnxruntime/libonnxruntime.so"),
         Into::into,
     )
-});
-
-/// ONNX Runtime, which a process loads once.
-pub static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Runtime::load(&LIBRARY).expect("make fetches ONNX Runtime"));
+}
 
 /// A server and where to reach it.
 #[derive(Debug)]

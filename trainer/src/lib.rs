@@ -4,7 +4,7 @@
 //! - [`example`]: `tf.train.Example`, what a record holds;
 //! - [`sample`]: an image with its label and masks, in upstream's features;
 //! - [`shards`]: the files of a data set, and the samples in them;
-//! - [`masks`]: images in, shards with Felzenszwalb masks out.
+//! - [`masks`]: images in, shards with masks out.
 
 pub mod example;
 pub mod masks;

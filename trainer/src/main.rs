@@ -18,7 +18,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Turns images into TFRecord shards with Felzenszwalb masks, which upstream's reader takes too.
+    /// Turns images into TFRecord shards with masks, which upstream's reader takes too: Felzenszwalb's by default.
     Masks(masks::Arguments),
 }
 

@@ -8,6 +8,7 @@ use detcon_converter::location::Location;
 use detcon_core::arch::ResNetSpec;
 
 use super::fetching::FetchArguments;
+use super::output::tell;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -32,11 +33,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         &fetch,
     )? {
         Ensured::Present | Ensured::Imported => {}
-        Ensured::Untrained { reason } => eprintln!(
-            "detcon-convert: {reason}; {} is an untrained {} until it can be",
+        Ensured::Untrained { reason } => tell(&format!(
+            "{reason}; {} is an untrained {} until it can be",
             arguments.model_dir.display(),
             arguments.arch
-        ),
+        )),
     }
     Ok(())
 }

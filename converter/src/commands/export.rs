@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, ValueEnum};
 use detcon_converter::export::{Padding, Target, export};
 use detcon_core::files::Existing;
 
+use super::failure::refuse;
 use super::output::print;
 
 #[derive(Args)]
@@ -63,10 +63,7 @@ impl Arguments {
             TargetArgument::Haiku => Target::Haiku,
         };
         if self.padding.is_some() {
-            let message = format!("--padding is for torchvision, not for {target}");
-            crate::Arguments::command()
-                .error(ErrorKind::ArgumentConflict, message)
-                .exit();
+            refuse(&format!("--padding is for torchvision, not for {target}"));
         }
         target
     }

@@ -5,10 +5,14 @@ use clap::{Args, ValueEnum};
 use detcon_converter::haiku::Network;
 use detcon_converter::import::{ImportOptions, import};
 use detcon_converter::location::Location;
+use detcon_converter::quantized_import::import_quantized;
 use detcon_core::checkpoint::MovingAverages;
+use detcon_core::files::Existing;
 
 use super::fetching::FetchArguments;
 use super::output::{ModelDirectoryArguments, print};
+use super::quantization::{PrecisionArgument, QuantizationArguments, warn};
+use super::verify::RuntimeArguments;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -28,6 +32,13 @@ pub(crate) struct Arguments {
     /// For PyTorch and safetensors files: take the network whose names start with this, and set others aside.
     #[arg(long, value_name = "PREFIX")]
     strip_prefix: Option<String>,
+    /// Lower precisions to add graphs of, with what they lose measured on photographs: fp16, int8 or both.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    precision: Vec<PrecisionArgument>,
+    #[command(flatten)]
+    quantization: QuantizationArguments,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
     #[command(flatten)]
     fetch: FetchArguments,
 }
@@ -64,8 +75,27 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         origin: None,
         fetch: arguments.fetch.options(),
     };
-    let place = &arguments.output.place;
-    let imported = import(&arguments.input, place, &options)
-        .with_context(|| format!("{} was not imported", arguments.input))?;
-    print(&format!("{}: {imported}\n", place.display()))
+    // Replaces nothing: the model is new, and naming a precision twice makes it once more.
+    let mut precisions = Vec::new();
+    for &precision in &arguments.precision {
+        precisions.push(arguments.quantization.options(precision, Existing::Replace));
+    }
+    let (source, place) = (&arguments.input, &arguments.output.place);
+    let not_imported = || format!("{source} was not imported");
+    let (imported, quantized) = if precisions.is_empty() {
+        (
+            import(source, place, &options).with_context(not_imported)?,
+            Vec::new(),
+        )
+    } else {
+        let library = &arguments.runtime.onnxruntime;
+        import_quantized(source, place, &options, &precisions, library)
+            .with_context(not_imported)?
+    };
+    print(&format!("{}: {imported}\n", place.display()))?;
+    for quantized in &quantized {
+        warn(quantized);
+        print(&format!("{}: {quantized}\n", place.display()))?;
+    }
+    Ok(())
 }

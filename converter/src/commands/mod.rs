@@ -3,10 +3,12 @@
 pub(crate) mod demo;
 pub(crate) mod ensure;
 pub(crate) mod export;
+pub(crate) mod failure;
 mod fetching;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod list;
 mod output;
+mod quantization;
 pub(crate) mod quantize;
 pub(crate) mod verify;

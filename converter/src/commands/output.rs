@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
+use detcon_converter::progress::suspended;
 use detcon_core::files::Existing;
 
 /// The model directory that a command makes.
@@ -29,8 +30,13 @@ impl ModelDirectoryArguments {
 
 /// Writes to standard output. A reader such as `head` may have seen enough: that is no failure.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match suspended(|| std::io::stdout().write_all(text.as_bytes())) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Writes a line to standard error.
+pub(crate) fn tell(line: &str) {
+    suspended(|| eprintln!("detcon-convert: {line}"));
 }

@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 
+use detcon_core::checkpoint::little_endian;
+
 /// Opcodes, as `pickletools` names them.
 mod op {
     pub(super) const PROTO: u8 = 0x80;
@@ -90,9 +92,8 @@ impl<W: Write> PickleWriter<W> {
         self.array_state(shape, Elements::Float32, |writer| {
             writer.op(op::BINBYTES)?;
             writer.length(size_of_val(values))?;
-            for chunk in values.chunks(1 << 14) {
-                let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
-                writer.0.write_all(&bytes)?;
+            for chunk in values.chunks(1 << 16) {
+                writer.0.write_all(&little_endian(chunk))?;
             }
             Ok(())
         })

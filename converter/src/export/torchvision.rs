@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use detcon_core::arch::{Conv, Param, ParamKind, ResNetSpec};
-use detcon_core::checkpoint::{Checkpoint, Tensor};
+use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, View, serialize_to_file};
 
@@ -46,13 +46,7 @@ impl View for Entry<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::Float(tensor) => Cow::Owned(
-                tensor
-                    .values()
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect(),
-            ),
+            Self::Float(tensor) => Cow::Owned(little_endian(tensor.values())),
             Self::BatchCount => Cow::Borrowed(&[0; 8]),
         }
     }

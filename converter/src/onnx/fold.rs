@@ -3,43 +3,58 @@
 use detcon_core::arch::BATCH_NORM_EPSILON;
 use detcon_core::checkpoint::{Checkpoint, Tensor};
 
-/// A convolution with a bias.
-pub(super) struct Folded {
-    pub(super) kernel: Tensor,
-    pub(super) bias: Tensor,
+/// `batch_norm(conv(x))` as one convolution: kernel · γ/√(σ²+ε), bias β − μ·γ/√(σ²+ε).
+pub(super) struct Fold<'a> {
+    /// The convolution's, `[outputs, inputs, height, width]`.
+    pub(super) kernel: &'a Tensor,
+    offsets: &'a [f32],
+    means: &'a [f32],
+    /// γ/√(σ²+ε).
+    factors: Vec<f64>,
 }
 
-/// `batch_norm(conv(x))` as one convolution: kernel · γ/√(σ²+ε), bias β − μ·γ/√(σ²+ε).
-pub(super) fn fold(checkpoint: &Checkpoint, conv: &str, batch_norm: &str) -> Folded {
-    let kernel = checkpoint.get(&format!("{conv}.weight"));
-    let vector = |field: &str| checkpoint.get(&format!("{batch_norm}.{field}")).values();
-    let factors: Vec<f64> = vector("weight")
-        .iter()
-        .zip(vector("running_var"))
-        .map(|(&scale, &variance)| {
-            f64::from(scale) / (f64::from(variance) + BATCH_NORM_EPSILON).sqrt()
-        })
-        .collect();
-    let bias = vector("bias")
-        .iter()
-        .zip(vector("running_mean"))
-        .zip(&factors)
-        .map(|((&offset, &mean), factor)| to_f32(f64::from(offset) - f64::from(mean) * factor))
-        .collect();
-    let weights_per_output = kernel.values().len() / factors.len();
-    let values = kernel
-        .values()
-        .chunks_exact(weights_per_output)
-        .zip(&factors)
-        .flat_map(|(weights, factor)| {
-            weights
+impl<'a> Fold<'a> {
+    /// The convolution `conv` and the batch norm after it.
+    pub(super) fn new(checkpoint: &'a Checkpoint, conv: &str, batch_norm: &str) -> Self {
+        let vector = |field: &str| checkpoint.get(&format!("{batch_norm}.{field}")).values();
+        let factors =
+            vector("weight")
                 .iter()
-                .map(move |&weight| to_f32(f64::from(weight) * factor))
-        })
-        .collect();
-    Folded {
-        kernel: Tensor::new(kernel.shape().to_vec(), values),
-        bias: Tensor::new(vec![factors.len()], bias),
+                .zip(vector("running_var"))
+                .map(|(&scale, &variance)| {
+                    f64::from(scale) / (f64::from(variance) + BATCH_NORM_EPSILON).sqrt()
+                });
+        Self {
+            kernel: checkpoint.get(&format!("{conv}.weight")),
+            offsets: vector("bias"),
+            means: vector("running_mean"),
+            factors: factors.collect(),
+        }
+    }
+
+    /// The kernel of both.
+    pub(super) fn kernel(&self) -> Vec<f32> {
+        let mut values = self.kernel.values().to_vec();
+        let weights_per_output = values.len() / self.factors.len();
+        for (weights, factor) in values
+            .chunks_exact_mut(weights_per_output)
+            .zip(&self.factors)
+        {
+            for weight in weights {
+                *weight = to_f32(f64::from(*weight) * factor);
+            }
+        }
+        values
+    }
+
+    /// The bias of both, `[outputs]`.
+    pub(super) fn bias(&self) -> Vec<f32> {
+        self.offsets
+            .iter()
+            .zip(self.means)
+            .zip(&self.factors)
+            .map(|((&offset, &mean), factor)| to_f32(f64::from(offset) - f64::from(mean) * factor))
+            .collect()
     }
 }
 

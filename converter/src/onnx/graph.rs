@@ -3,20 +3,30 @@
 use detcon_core::arch::{
     BATCH_NORM_EPSILON, BatchNormField, Block, Conv, INPUT_MEAN, INPUT_STD, Version,
 };
-use detcon_core::checkpoint::{Checkpoint, Tensor};
+use detcon_core::checkpoint::Checkpoint;
 
-use super::fold::{Folded, fold};
+use super::fold::Fold;
 use super::proto::{
-    AttributeProto, Dimension, GraphProto, NodeProto, TensorProto, ValueInfoProto, data_type,
-    length, op,
+    AttributeProto, Dimension, GraphProto, NodeProto, ValueInfoProto, data_type, length, op,
 };
 
-/// Builds the graph of a checkpoint. Values are called as the modules that make them.
-pub(super) fn build(checkpoint: &Checkpoint) -> GraphProto {
+/// The values of a weight, made whenever they are asked for.
+type Values<'a> = &'a dyn Fn() -> Vec<f32>;
+
+/// A float32 weight of the graph.
+pub(super) struct Weight<'a> {
+    pub(super) name: &'a str,
+    pub(super) shape: &'a [usize],
+    pub(super) values: Values<'a>,
+}
+
+/// Builds the graph of a checkpoint. Values are called as the modules that make them. The weights go to `take` one
+/// by one: the graph that is given back has none.
+pub(super) fn build(checkpoint: &Checkpoint, take: &mut dyn FnMut(Weight<'_>)) -> GraphProto {
     let mut graph = Builder {
         checkpoint,
         nodes: Vec::new(),
-        initializers: Vec::new(),
+        take,
     };
     let pixels = graph.normalise("images");
     let features = match checkpoint.spec().version() {
@@ -37,7 +47,7 @@ pub(super) fn build(checkpoint: &Checkpoint) -> GraphProto {
 struct Builder<'a> {
     checkpoint: &'a Checkpoint,
     nodes: Vec<NodeProto>,
-    initializers: Vec<TensorProto>,
+    take: &'a mut dyn FnMut(Weight<'_>),
 }
 
 impl Builder<'_> {
@@ -54,26 +64,37 @@ impl Builder<'_> {
         output.to_owned()
     }
 
-    fn initializer(&mut self, name: &str, tensor: &Tensor) -> String {
-        let initializer = TensorProto::floats(name, tensor.shape(), tensor.values());
-        self.initializers.push(initializer);
+    fn initializer(&mut self, name: &str, shape: &[usize], values: Values<'_>) -> String {
+        (self.take)(Weight {
+            name,
+            shape,
+            values,
+        });
         name.to_owned()
     }
 
-    /// uint8 NHWC to normalised float32 NCHW. The mean goes first, so SAME padding's zeros stand for the mean colour.
-    fn normalise(&mut self, images: &str) -> String {
+    /// A parameter of the checkpoint as it is.
+    fn parameter(&mut self, name: &str) -> String {
+        let tensor = self.checkpoint.get(name);
+        self.initializer(name, tensor.shape(), &|| tensor.values().to_vec())
+    }
+
+    /// A value for each colour.
+    fn channels(&mut self, name: &str, values: [f64; 3]) -> String {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the graph computes in float32"
         )]
-        let channels = |values: [f64; 3]| {
-            Tensor::new(vec![3, 1, 1], values.map(|value| value as f32).to_vec())
-        };
-        let mean = self.initializer("input.mean", &channels(INPUT_MEAN.map(|mean| mean * 255.0)));
-        let factor = self.initializer(
-            "input.factor",
-            &channels(INPUT_STD.map(|std| 1.0 / (std * 255.0))),
-        );
+        let values = values.map(|value| value as f32);
+        self.initializer(name, &[3, 1, 1], &|| values.to_vec())
+    }
+
+    /// uint8 NHWC to normalised float32 NCHW. The mean goes first, so SAME padding's zeros stand for the mean colour.
+    fn normalise(&mut self, images: &str) -> String {
+        let mean = INPUT_MEAN.map(|mean| mean * 255.0);
+        let mean = self.channels("input.mean", mean);
+        let factor = INPUT_STD.map(|std| 1.0 / (std * 255.0));
+        let factor = self.channels("input.factor", factor);
         let to = AttributeProto::int("to", i64::from(data_type::FLOAT));
         let floats = self.node(op::CAST, &[images], "input.float", vec![to]);
         let order = AttributeProto::ints("perm", &[0, 3, 1, 2]);
@@ -164,9 +185,10 @@ impl Builder<'_> {
     }
 
     fn conv_batch_norm(&mut self, x: &str, name: &str, batch_norm: &str, conv: Conv) -> String {
-        let Folded { kernel, bias } = fold(self.checkpoint, name, batch_norm);
-        let kernel = self.initializer(&format!("{name}.weight"), &kernel);
-        let bias = self.initializer(&format!("{name}.bias"), &bias);
+        let fold = Fold::new(self.checkpoint, name, batch_norm);
+        let shape = fold.kernel.shape();
+        let kernel = self.initializer(&format!("{name}.weight"), shape, &|| fold.kernel());
+        let bias = self.initializer(&format!("{name}.bias"), &shape[..1], &|| fold.bias());
         self.node(
             op::CONV,
             &[x, &kernel, &bias],
@@ -176,8 +198,7 @@ impl Builder<'_> {
     }
 
     fn plain_conv(&mut self, x: &str, name: &str, conv: Conv) -> String {
-        let weight = format!("{name}.weight");
-        let kernel = self.initializer(&weight, self.checkpoint.get(&weight));
+        let kernel = self.parameter(&format!("{name}.weight"));
         self.node(
             op::CONV,
             &[x, &kernel],
@@ -189,7 +210,7 @@ impl Builder<'_> {
     fn batch_norm(&mut self, x: &str, name: &str) -> String {
         let vectors = BatchNormField::ALL.map(|field| format!("{name}.{}", field.torch_name()));
         for vector in &vectors {
-            self.initializer(vector, self.checkpoint.get(vector));
+            self.parameter(vector);
         }
         let [scale, offset, mean, variance] = &vectors;
         #[expect(clippy::cast_possible_truncation, reason = "the attribute is float32")]
@@ -218,7 +239,7 @@ impl Builder<'_> {
         GraphProto {
             node: self.nodes,
             name: self.checkpoint.spec().to_string(),
-            initializer: self.initializers,
+            initializer: Vec::new(),
             input: vec![ValueInfoProto::tensor("images", data_type::UINT8, &images)],
             output: vec![
                 ValueInfoProto::tensor("embedding", data_type::FLOAT, &[axis("N"), channels]),

@@ -9,11 +9,14 @@ pub(crate) mod lean;
 pub(crate) mod proto;
 pub(crate) mod qdq;
 mod stages;
+mod stream;
+
+use std::io::{self, Write};
 
 use detcon_core::checkpoint::Checkpoint;
 use prost::Message;
 
-use proto::{GraphProto, ModelProto};
+use proto::{GraphProto, ModelProto, TensorProto};
 
 /// Operator set of the graph: everything in it is older, so any engine of the last years reads it.
 const OPSET: i64 = 17;
@@ -33,51 +36,63 @@ pub enum OnnxError {
         /// Its length.
         bytes: usize,
     },
+    /// The file could not be written.
+    #[error("the graph could not be written: {source}")]
+    Io {
+        /// What the file system said.
+        #[from]
+        source: io::Error,
+    },
 }
 
-/// A checkpoint's ONNX files.
-#[derive(Debug)]
-pub struct OnnxFiles {
-    /// `model.onnx`: gives `embedding` and `c5`.
-    pub main: Vec<u8>,
-    /// `model.stages.onnx`: gives `c2` … `c5`, with the weights in the first.
-    pub stages: Vec<u8>,
-}
-
-/// The ONNX files of a checkpoint, the same bytes for the same weights.
-pub fn to_onnx(checkpoint: &Checkpoint) -> Result<OnnxFiles, OnnxError> {
-    let model = model(network(checkpoint));
-    let main = encode_model(&model)?;
-    let stages = stages::rewrite(model, &main, checkpoint.spec());
-    Ok(OnnxFiles { main, stages })
+/// Writes `model.onnx` to `output`, the same bytes for the same weights, one weight at a time; gives
+/// `model.stages.onnx`, whose weights are in the first.
+pub fn write_onnx(checkpoint: &Checkpoint, output: &mut dyn Write) -> Result<Vec<u8>, OnnxError> {
+    let mut model = stream::write(checkpoint, output)?;
+    if let Some(graph) = &mut model.graph {
+        stages::add_outputs(graph, checkpoint.spec());
+    }
+    Ok(model.encode_to_vec())
 }
 
 /// The float32 graph of a checkpoint: the one description of the network, which other precisions are rewritten from.
 pub(crate) fn network(checkpoint: &Checkpoint) -> GraphProto {
-    graph::build(checkpoint)
+    let mut weights = Vec::new();
+    let graph = graph::build(checkpoint, &mut |weight| {
+        weights.push(TensorProto::floats(
+            weight.name,
+            weight.shape,
+            &(weight.values)(),
+        ));
+    });
+    GraphProto {
+        initializer: weights,
+        ..graph
+    }
 }
 
 /// The ONNX file of a graph.
 pub(crate) fn encode(graph: GraphProto) -> Result<Vec<u8>, OnnxError> {
-    encode_model(&model(graph))
+    let model = ModelProto {
+        graph: Some(graph),
+        ..model()
+    };
+    match model.encoded_len() {
+        bytes if bytes > MAX_BYTES => Err(OnnxError::TooLarge { bytes }),
+        _ => Ok(model.encode_to_vec()),
+    }
 }
 
-fn model(graph: GraphProto) -> ModelProto {
+/// A file without its graph.
+fn model() -> ModelProto {
     ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        graph: Some(graph),
+        graph: None,
         opset_import: vec![proto::OperatorSetIdProto {
             domain: String::new(),
             version: OPSET,
         }],
-    }
-}
-
-fn encode_model(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
-    match model.encoded_len() {
-        bytes if bytes > MAX_BYTES => Err(OnnxError::TooLarge { bytes }),
-        _ => Ok(model.encode_to_vec()),
     }
 }

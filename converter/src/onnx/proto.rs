@@ -13,6 +13,12 @@ pub(crate) mod data_type {
     pub(crate) const FLOAT16: i32 = 10;
 }
 
+/// `TensorProto.DataLocation`.
+pub(crate) mod external {
+    /// In another file.
+    pub(crate) const EXTERNAL: i32 = 1;
+}
+
 /// Operators that the graphs are made of.
 pub(crate) mod op {
     pub(crate) const ADD: &str = "Add";

@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::op::{ObjectOp, Op};
 use super::reader::Reader;
 use super::shared::Text;
-use super::torch::Storages;
+use super::torch::Outside;
 use super::value::ClassName;
 
 /// A global that a pickle names.
@@ -48,8 +48,8 @@ pub(super) struct Machine<'a, 'l> {
     copied: u64,
     /// Bytes of tensors that were copied out of their storages.
     pub(super) gathered: usize,
-    /// What persistent ids name: nothing outside an archive.
-    pub(super) storages: Option<&'l Storages<'a>>,
+    /// What persistent ids name.
+    pub(super) outside: Outside<'a, 'l>,
     pub(super) stack: Vec<NodeId>,
     /// Heights of the stack at each mark that is still open.
     pub(super) marks: Vec<usize>,
@@ -68,7 +68,7 @@ impl<'a, 'l> Machine<'a, 'l> {
             decoded: (0, 0),
             copied: 0,
             gathered: 0,
-            storages: None,
+            outside: Outside::Nothing,
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),

@@ -34,12 +34,13 @@ pub use error::{Kind, Limit, PickleError};
 pub use limits::Limits;
 pub use machine::GlobalUse;
 pub use shared::{Data, Text};
-pub use torch::Storages;
+pub use torch::{StorageSizes, Storages};
 pub use value::{ClassName, Value};
 
 pub(crate) use error::readable;
 use machine::{Machine, Policy};
 use reader::Reader;
+use torch::Outside;
 
 /// Reads a pickle that fills `bytes`.
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, PickleError> {
@@ -66,8 +67,39 @@ pub fn parse_with<'a>(
     storages: &Storages<'a>,
 ) -> Result<Value<'a>, PickleError> {
     let mut machine = Machine::new(limits, Policy::Build);
-    machine.storages = Some(storages);
+    machine.outside = Outside::Storages(storages);
     run(machine, Reader::new(bytes, start, limits))
+}
+
+/// Reads a pickle that starts at `start` in `bytes`, and tells where it ends: others may follow.
+pub fn parse_first<'a>(
+    bytes: &'a [u8],
+    start: usize,
+    limits: &Limits,
+) -> Result<(Value<'a>, usize), PickleError> {
+    let mut machine = Machine::new(limits, Policy::Build);
+    let mut reader = Reader::new(bytes, start, limits);
+    let root = machine.run(&mut reader)?;
+    let value = seal::seal(&machine.arena, root, machine.limits)?;
+    Ok((value, reader.position()))
+}
+
+/// Runs through a pickle of PyTorch's that starts at `start` in `bytes`, and tells which storages it names, and where
+/// it ends: they follow, in an order of their own.
+pub fn storage_sizes(
+    bytes: &[u8],
+    start: usize,
+    limits: &Limits,
+) -> Result<(StorageSizes, usize), PickleError> {
+    let mut machine = Machine::new(limits, Policy::Build);
+    machine.outside = Outside::Sizes(StorageSizes::new());
+    let mut reader = Reader::new(bytes, start, limits);
+    machine.run(&mut reader)?;
+    let sizes = match machine.outside {
+        Outside::Sizes(sizes) => sizes,
+        Outside::Nothing | Outside::Storages(_) => StorageSizes::new(),
+    };
+    Ok((sizes, reader.position()))
 }
 
 fn run<'a>(mut machine: Machine<'a, '_>, mut reader: Reader<'a>) -> Result<Value<'a>, PickleError> {

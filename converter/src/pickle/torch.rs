@@ -1,7 +1,7 @@
 //! PyTorch's tensors: storages that live beside the pickle in its archive, and views of them. A view reads only
 //! inside its storage, and one that is not in C order is copied out; how much is, is bounded by the archive.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::allow::Constructor;
@@ -37,6 +37,19 @@ impl<'a> Storages<'a> {
     }
 }
 
+/// Elements and bytes of each storage that persistent ids name.
+pub type StorageSizes = BTreeMap<String, (usize, usize)>;
+
+/// What persistent ids name.
+pub(super) enum Outside<'a, 'l> {
+    /// Nothing: a pickle by itself.
+    Nothing,
+    /// Storages that are at hand.
+    Storages(&'l Storages<'a>),
+    /// Storages that are yet to be found: what is asked of them is taken down, and tensors are made of none.
+    Sizes(StorageSizes),
+}
+
 /// A storage and the type of its elements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Storage<'a> {
@@ -45,30 +58,49 @@ pub(super) struct Storage<'a> {
 }
 
 impl<'a> Machine<'a, '_> {
-    /// `('storage', type, key, device, length)`.
+    /// The storage of a persistent id.
     pub(super) fn storage(&mut self, id: NodeId) -> Step {
         let outside = PickleError::PersistentId {
             offset: self.offset,
         };
-        let node = self.storages.and_then(|storages| {
-            let &[kind, class, key, _, length] = self.tuple(id)? else {
-                return None;
-            };
-            let &Node::Constructor(Constructor::TorchStorage(dtype)) = self.arena.node(class)
-            else {
-                return None;
-            };
-            let bytes = *storages.by_key.get(self.text(key)?)?;
-            let length = usize::try_from(self.int(length)?).ok()?;
-            let encoding = Encoding {
-                dtype,
-                byte_order: storages.byte_order,
-                axis_order: AxisOrder::C,
-            };
-            let whole = length.checked_mul(dtype.size()) == Some(bytes.len());
-            (self.text(kind) == Some("storage") && whole).then_some(Storage { bytes, encoding })
-        });
-        self.push(Node::Storage(node.ok_or(outside)?))
+        let storage = self.named_storage(id).ok_or(outside)?;
+        self.push(Node::Storage(storage))
+    }
+
+    /// `('storage', type, key, device, length)`, and in files before PyTorch 1.6 that it is no part of another.
+    fn named_storage(&mut self, id: NodeId) -> Option<Storage<'a>> {
+        let &[kind, class, key, _, length, ref part @ ..] = self.tuple(id)? else {
+            return None;
+        };
+        let &Node::Constructor(Constructor::TorchStorage(dtype)) = self.arena.node(class) else {
+            return None;
+        };
+        let whole = match part {
+            [] => true,
+            &[part] => matches!(self.arena.node(part), Node::None),
+            _ => false,
+        };
+        (whole && self.text(kind) == Some("storage")).then_some(())?;
+        let key = self.text(key)?.to_owned();
+        let elements = usize::try_from(self.int(length)?).ok()?;
+        let length = elements.checked_mul(dtype.size())?;
+        let (bytes, byte_order) = match &mut self.outside {
+            Outside::Nothing => return None,
+            Outside::Storages(storages) => {
+                (*storages.by_key.get(key.as_str())?, storages.byte_order)
+            }
+            Outside::Sizes(sizes) => {
+                let size = (elements, length);
+                return (*sizes.entry(key).or_insert(size) == size).then_some(Storage {
+                    bytes: &[],
+                    encoding: encoding(dtype, ByteOrder::Little),
+                });
+            }
+        };
+        (bytes.len() == length).then_some(Storage {
+            bytes,
+            encoding: encoding(dtype, byte_order),
+        })
     }
 
     /// `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)`, with metadata in later versions.
@@ -81,6 +113,9 @@ impl<'a> Machine<'a, '_> {
         let (&Node::Storage(storage), true) = (self.arena.node(storage), plain) else {
             return Ok(None);
         };
+        if matches!(self.outside, Outside::Sizes(_)) {
+            return Ok(Some(Node::None));
+        }
         let (Some(shape), Some(strides)) = (self.shape(shape)?, self.shape(strides)?) else {
             return Ok(None);
         };
@@ -109,7 +144,10 @@ impl<'a> Machine<'a, '_> {
             let bytes = bytes.and_then(|rest| rest.get(..view.elements * size));
             return Ok(Data::File(bytes.unwrap_or_default()));
         }
-        let most = self.storages.map_or(0, |storages| storages.total);
+        let most = match &self.outside {
+            Outside::Storages(storages) => storages.total,
+            Outside::Nothing | Outside::Sizes(_) => 0,
+        };
         self.gathered = self
             .gathered
             .saturating_add(view.elements.saturating_mul(size));
@@ -129,14 +167,26 @@ impl<'a> Machine<'a, '_> {
         let &[tensor, _, _] = arguments else {
             return None;
         };
-        matches!(self.arena.node(tensor), Node::Array(_)).then(|| self.push_again(tensor))
+        let made = matches!(
+            (&self.outside, self.arena.node(tensor)),
+            (_, Node::Array(_)) | (Outside::Sizes(_), Node::None)
+        );
+        made.then(|| self.push_again(tensor))
     }
 
     /// PyTorch hangs `_metadata` on the mapping of a state dict: versions of modules, which no weight depends on.
     pub(super) fn attributes_of_mapping(&self, target: NodeId, state: NodeId) -> bool {
-        self.storages.is_some()
+        !matches!(self.outside, Outside::Nothing)
             && matches!(self.arena.node(target), Node::Dict(_))
             && matches!(self.arena.node(state), Node::Dict(_))
+    }
+}
+
+const fn encoding(dtype: DType, byte_order: ByteOrder) -> Encoding {
+    Encoding {
+        dtype,
+        byte_order,
+        axis_order: AxisOrder::C,
     }
 }
 

@@ -8,6 +8,7 @@
 use crate::onnx::encode;
 use crate::onnx::proto::GraphProto;
 use crate::onnx::qdq::{Quantization, quantized};
+use crate::progress::counting;
 
 use super::QuantizeError;
 use super::calibrate::{Calibration, Means, Observed, run};
@@ -18,6 +19,7 @@ pub(super) fn correct(
     observed: &Observed,
     quantization: &mut Quantization,
 ) -> Result<(), QuantizeError> {
+    let bar = counting("correcting convolutions", calibration.convs.len());
     for conv in &calibration.convs {
         let names = [conv.name.clone()];
         let probe = up_to(&quantized(&calibration.graph, quantization), &conv.name);
@@ -34,6 +36,7 @@ pub(super) fn correct(
         for ((bias, expected), found) in bias.iter_mut().zip(expected).zip(&means[&conv.name]) {
             *bias += to_f32(expected - found);
         }
+        bar.advance();
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::onnx::encode;
 use crate::onnx::proto::GraphProto;
 use crate::onnx::qdq::{self, Quantization};
+use crate::progress::counting;
 use crate::runtime::{Graph, Runtime};
 
 use super::QuantizeError;
@@ -45,6 +46,7 @@ pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, Quantiz
     names.extend(conv_names.filter(|name| !sources.contains(*name)).cloned());
     let mut session = runtime.graph(&encode(graph.with_outputs(&names))?)?;
 
+    let bar = counting("calibrating", 2 * photographs.len());
     let mut extents = vec![Extent::EMPTY; sources.len()];
     let mut means = Means::new(convs);
     for photograph in *photographs {
@@ -54,6 +56,7 @@ pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, Quantiz
             .zip(&values)
             .for_each(|(it, v)| it.add(v));
         means.add(names.iter().zip(&values));
+        bar.advance();
     }
     if let Some(at) = extents.iter().position(|extent| !extent.is_finite()) {
         let value = sources[at].clone();
@@ -66,6 +69,7 @@ pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, Quantiz
             .iter_mut()
             .zip(&values)
             .for_each(|(it, v)| it.add(v));
+        bar.advance();
     }
     Ok(Observed {
         histograms: sources.into_iter().zip(histograms).collect(),

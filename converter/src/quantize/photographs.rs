@@ -7,6 +7,7 @@ use detcon_core::image::{ImageError, ImageLimits, decode_stored};
 use detcon_core::preprocess::Preprocess;
 
 use super::QuantizeError;
+use crate::progress::counting;
 
 /// Of a folder that is both calibrated and measured on, one photograph in so many is held out.
 const HELD_OUT_EVERY: usize = 4;
@@ -47,7 +48,9 @@ impl Folder {
         let mut paths = Vec::new();
         walk(folder, &mut paths)?;
         let (mut photographs, mut set_aside) = (Vec::new(), Vec::new());
+        let bar = counting("reading photographs", paths.len().min(most));
         for path in spread(&paths, most) {
+            bar.advance();
             let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
             match decode_stored(&bytes, &ImageLimits::default()) {
                 Ok(image) => photographs.push(Photograph {

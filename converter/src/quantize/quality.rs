@@ -2,6 +2,7 @@
 
 use detcon_core::model::MeanAndWorst;
 
+use crate::progress::counting;
 use crate::runtime::Graph;
 
 use super::QuantizeError;
@@ -15,8 +16,10 @@ pub(super) fn embeddings(
 ) -> Result<Vec<Vec<f32>>, QuantizeError> {
     let names = ["embedding".to_owned()];
     let mut embeddings = Vec::with_capacity(photographs.len());
+    let bar = counting("measuring", photographs.len());
     for photograph in photographs {
         embeddings.extend(run(session, photograph, &names)?);
+        bar.advance();
     }
     Ok(embeddings)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::npy;
+use crate::torch::LEGACY_START;
 
 /// What a file is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum FileKind {
     Npz,
     /// PyTorch's archive.
     PyTorch,
+    /// What PyTorch wrote before it had an archive.
+    LegacyPyTorch,
     /// Another zip archive.
     Zip,
     /// Something compressed.
@@ -36,6 +39,7 @@ pub enum FileKind {
 /// First bytes that tell a kind.
 const MAGIC: &[(&[u8], FileKind)] = &[
     (npy::MAGIC, FileKind::Npy),
+    (LEGACY_START, FileKind::LegacyPyTorch),
     (b"\x1f\x8b", FileKind::Gzip),
     (b"\x89HDF\r\n\x1a\n", FileKind::Hdf5),
     (b"version https://git-lfs", FileKind::GitLfsPointer),
@@ -72,7 +76,7 @@ impl FileKind {
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Self::Npy | Self::Pickle | Self::PyTorch | Self::Safetensors => {
+            Self::Npy | Self::Pickle | Self::PyTorch | Self::LegacyPyTorch | Self::Safetensors => {
                 "give it to import as it is"
             }
             Self::Empty | Self::GitLfsPointer | Self::Html => "fetch the checkpoint again",
@@ -93,6 +97,7 @@ impl fmt::Display for FileKind {
             Self::Empty => "an empty file",
             Self::Npz => "a NumPy archive (.npz)",
             Self::PyTorch => "a PyTorch archive",
+            Self::LegacyPyTorch => "a PyTorch file of before 1.6",
             Self::Zip => "a zip archive",
             Self::Gzip => "a gzip file",
             Self::Safetensors => "a safetensors file",
@@ -165,6 +170,7 @@ mod tests {
             (Vec::new(), FileKind::Empty),
             (zip("conv.npy"), FileKind::Npz),
             (zip("archive/data.pkl"), FileKind::PyTorch),
+            (LEGACY_START.to_vec(), FileKind::LegacyPyTorch),
             (zip("photos.txt"), FileKind::Zip),
             (b"PK\x05\x06".to_vec(), FileKind::Zip),
             (b"\x1f\x8b\x08".to_vec(), FileKind::Gzip),

@@ -23,7 +23,7 @@ pub enum Content<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// A kind of file that is not read.
-    #[error("not supported yet: {kind}; {}", kind.advice())]
+    #[error("it is {kind}: {}", kind.advice())]
     Unsupported {
         /// What it is.
         kind: FileKind,
@@ -50,6 +50,7 @@ pub fn open<'a>(
 ) -> Result<Content<'a>, SourceError> {
     match FileKind::of(bytes) {
         FileKind::PyTorch => Ok(Content::Torch(StateDict::from_archive(bytes, limits)?)),
+        FileKind::LegacyPyTorch => Ok(Content::Torch(StateDict::from_legacy(bytes, limits)?)),
         FileKind::Safetensors => Ok(Content::Torch(StateDict::from_safetensors(bytes)?)),
         FileKind::Npy
         | FileKind::Pickle
@@ -77,8 +78,12 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, SourceErr
 
 /// Lists every global that the pickle in a checkpoint file names. Works on hostile files.
 pub fn globals<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Globals<'a>, SourceError> {
-    if FileKind::of(bytes) == FileKind::PyTorch {
+    let kind = FileKind::of(bytes);
+    if kind == FileKind::PyTorch {
         return Ok(StateDict::globals(bytes, limits).map_err(TorchError::from)?);
+    }
+    if kind == FileKind::LegacyPyTorch {
+        return Ok(StateDict::legacy_globals(bytes, limits)?);
     }
     Ok(pickle::globals(bytes, pickle_start(bytes)?, limits))
 }
@@ -90,6 +95,7 @@ fn pickle_start(bytes: &[u8]) -> Result<usize, SourceError> {
         kind @ (FileKind::Empty
         | FileKind::Npz
         | FileKind::PyTorch
+        | FileKind::LegacyPyTorch
         | FileKind::Zip
         | FileKind::Gzip
         | FileKind::Safetensors

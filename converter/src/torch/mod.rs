@@ -1,9 +1,11 @@
-//! Checkpoints from the torch side: state dicts under torchvision's names, in PyTorch's archives or safetensors.
+//! Checkpoints from the torch side: state dicts under torchvision's names, in PyTorch's archives, in its older files,
+//! or safetensors.
 //!
 //! A state dict may lie under a key such as `state_dict`, and its names may start with a prefix such as
 //! `module.encoder.`: both are found where there is one choice, and asked for where there are several.
 
 mod archive;
+mod legacy;
 mod names;
 mod state;
 
@@ -13,6 +15,7 @@ use detcon_core::arch::ResNetSpec;
 use detcon_core::names::Destination;
 
 pub use archive::ArchiveError;
+pub(crate) use legacy::START as LEGACY_START;
 
 use crate::pickle::{Array, Kind, PickleError};
 
@@ -60,6 +63,12 @@ pub enum TorchError {
     /// The pickle in it is damaged, hostile, or no checkpoint.
     #[error(transparent)]
     Pickle(#[from] PickleError),
+    /// An old file of another kind of machine.
+    #[error(
+        "the file was written before PyTorch 1.6 on a machine that is not little-endian: load it in PyTorch and save \
+         it again"
+    )]
+    ByteOrder,
     /// The file is no safetensors file.
     #[error("not a safetensors file: {detail}")]
     Safetensors {

@@ -78,7 +78,7 @@ impl<'a> StateDict<'a> {
         })
     }
 
-    fn from_value(value: Value<'a>) -> Result<Self, TorchError> {
+    pub(super) fn from_value(value: Value<'a>) -> Result<Self, TorchError> {
         let mut state = Self {
             container: Container::PyTorch,
             wrapper: None,

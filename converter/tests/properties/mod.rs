@@ -133,7 +133,82 @@ fn opcodes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(operations, 0..200).prop_map(|parts| [&parts.concat()[..], b"."].concat())
 }
 
+/// Pieces of a `.npy` header, in any order.
+fn header_words() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ":",
+        " ",
+        "\n",
+        "'",
+        "'descr'",
+        "'fortran_order'",
+        "'shape'",
+        "'|O'",
+        "'<f4'",
+        "False",
+        "True",
+        "3",
+        "4L",
+        "18446744073709551616",
+        "\\",
+        "é",
+    ]);
+    prop::collection::vec(words, 0..40).prop_map(|words| words.concat())
+}
+
+/// A `.npy` file of version 1 to 3 with this header and nothing behind it.
+fn npy_file(version: u8, header: &str) -> Vec<u8> {
+    let length = u32::try_from(header.len()).unwrap().to_le_bytes();
+    let length = if version == 1 { &length[..2] } else { &length };
+    [npy::MAGIC, &[version, 0], length, header.as_bytes()].concat()
+}
+
 proptest! {
+    #[test]
+    fn npy_headers_never_panic_and_are_read_to_their_end(version in 1_u8..=3, header in header_words()) {
+        let file = npy_file(version, &header);
+        if let Ok(start) = npy::pickle_start(&file) {
+            prop_assert_eq!(start, file.len());
+        }
+        for length in 0..file.len() {
+            prop_assert!(npy::pickle_start(&file[..length]).is_err());
+        }
+    }
+
+    /// What NumPy may write: keys in any order, either quote, white space, and any padding.
+    #[test]
+    fn every_spelling_of_an_objects_header_is_read(
+        version in 1_u8..=3,
+        keys in Just(vec!["'descr': '|O'", "'fortran_order': False", "'shape': ()"]).prop_shuffle(),
+        double in any::<bool>(),
+        padding in 0_usize..200,
+    ) {
+        let header = format!("{{{}, }}{}\n", keys.join(", "), " ".repeat(padding));
+        let header = if double { header.replace('\'', "\"") } else { header };
+        let file = npy_file(version, &header);
+        prop_assert_eq!(npy::pickle_start(&file), Ok(file.len()));
+    }
+
+    /// Every array of numbers is told from a checkpoint, with its type and shape.
+    #[test]
+    fn plain_arrays_are_refused_with_type_and_shape(
+        descr in "[<>|=][fiub][1248]",
+        shape in prop::collection::vec(0_usize..=usize::MAX, 0..6),
+    ) {
+        let axes: Vec<_> = shape.iter().map(|axis| format!("{axis}, ")).collect();
+        let axes = axes.concat();
+        let header = format!("{{'descr': '{descr}', 'fortran_order': True, 'shape': ({axes}), }}\n");
+        let expected = npy::NpyError::PlainArray { descr, shape };
+        prop_assert_eq!(npy::pickle_start(&npy_file(1, &header)), Err(expected));
+    }
+
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         reads_within_limits(&bytes);

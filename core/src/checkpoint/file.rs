@@ -1,9 +1,11 @@
 //! Checkpoints and heads as safetensors files.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::Path;
 
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, View, serialize, serialize_to_file};
 
 use super::{Checkpoint, FitError, Tensor, Tensors};
 use crate::arch::ResNetSpec;
@@ -52,34 +54,47 @@ pub fn tensors_from_bytes(bytes: &[u8]) -> Result<Tensors, FileError> {
     Ok(tensors)
 }
 
+impl View for &Tensor {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        Tensor::shape(self)
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(little_endian(self.values()))
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values())
+    }
+}
+
+/// Values as little-endian bytes, as files hold them.
+#[must_use]
+pub fn little_endian(values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; size_of_val(values)];
+    for (place, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+        *place = value.to_le_bytes();
+    }
+    bytes
+}
+
+/// PyTorch's loaders ask for this key.
+fn metadata() -> HashMap<String, String> {
+    HashMap::from([("format".to_owned(), "pt".to_owned())])
+}
+
 /// A safetensors file of the tensors, the same bytes for the same tensors.
 pub fn tensors_to_bytes(tensors: &Tensors) -> Result<Vec<u8>, FileError> {
-    let bytes: Vec<(&String, &Tensor, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, tensor)| {
-            (
-                name,
-                tensor,
-                tensor
-                    .values()
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect(),
-            )
-        })
-        .collect();
-    let views = bytes
-        .iter()
-        .map(|(name, tensor, bytes)| {
-            Ok((
-                *name,
-                TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?,
-            ))
-        })
-        .collect::<Result<Vec<_>, SafeTensorError>>()?;
-    // PyTorch's loaders ask for this key.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    Ok(safetensors::serialize(views, Some(metadata))?)
+    Ok(serialize(tensors, Some(metadata()))?)
+}
+
+/// Writes the same bytes to the file at `path`, one tensor at a time.
+pub fn tensors_to_file(tensors: &Tensors, path: &Path) -> Result<(), FileError> {
+    Ok(serialize_to_file(tensors, Some(metadata()), path)?)
 }
 
 impl Checkpoint {

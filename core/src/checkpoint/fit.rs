@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rayon::prelude::*;
+
 use super::{Checkpoint, Filled, Ledger, SetAside, Tensor, Tensors};
 use crate::arch::{BatchNormField, Param, ParamKind, ResNetSpec};
 use crate::digest::sha256_f32;
@@ -57,7 +59,7 @@ pub struct Fitted {
 
 impl Checkpoint {
     /// Fills every parameter of `spec` from `source`.
-    pub fn fit<A: SourceArray>(
+    pub fn fit<A: SourceArray + Send>(
         spec: ResNetSpec,
         source: Vec<SourceTensor<A>>,
         averages: MovingAverages,
@@ -78,19 +80,16 @@ impl Checkpoint {
         for param in missing {
             backbone.start_afresh(param);
         }
-        for Filling {
-            param,
-            transform,
-            key,
-            array,
-        } in sorted.backbone
-        {
-            check_source_shape(&key, param, transform, array.shape())?;
-            backbone.take(param.name.clone(), key, transform, &array)?;
+        for it in &sorted.backbone {
+            check_source_shape(&it.key, it.param, it.transform, it.array.shape())?;
         }
-        for (name, transform, key, array) in sorted.heads {
-            heads.take(name, key, transform, &array)?;
-        }
+        backbone.take_all(sorted.backbone.into_iter().map(|it| Source {
+            name: it.param.name.clone(),
+            transform: it.transform,
+            key: it.key,
+            array: it.array,
+        }))?;
+        heads.take_all(sorted.heads.into_iter())?;
         let filled = params
             .iter()
             .filter_map(|param| backbone.filled.remove(&param.name))
@@ -123,7 +122,7 @@ struct Filling<'p, A> {
 /// Source tensors by what becomes of them.
 struct Sorted<'p, A> {
     backbone: Vec<Filling<'p, A>>,
-    heads: Vec<(String, Transform, String, A)>,
+    heads: Vec<Source<A>>,
     set_aside: Vec<SetAside>,
     surplus: Vec<String>,
 }
@@ -156,7 +155,12 @@ fn sort<A>(params: &[Param], source: Vec<SourceTensor<A>>) -> Sorted<'_, A> {
                 None => sorted.surplus.push(key),
             },
             Destination::Head { name, transform } => {
-                sorted.heads.push((name, transform, key, array));
+                sorted.heads.push(Source {
+                    name,
+                    transform,
+                    key,
+                    array,
+                });
             }
             Destination::SetAside { reason } => sorted.set_aside.push(SetAside {
                 source: key,
@@ -230,20 +234,51 @@ impl Taken {
         self.tensors.insert(param.name.clone(), tensor);
     }
 
-    fn take<A: SourceArray>(
+    /// Takes tensors, several at a time.
+    fn take_all<A: SourceArray + Send>(
         &mut self,
-        name: String,
-        key: String,
-        transform: Transform,
-        array: &A,
+        source: impl Iterator<Item = Source<A>>,
     ) -> Result<(), FitError> {
-        if let Some(first) = self.filled.get(&name) {
-            return Err(FitError::Twice {
-                name,
-                first: first.source.clone(),
-                second: key,
-            });
+        let mut named: BTreeMap<String, Source<A>> = BTreeMap::new();
+        for it in source {
+            let (name, second) = (it.name.clone(), it.key.clone());
+            if let Some(first) = named.insert(name.clone(), it) {
+                return Err(FitError::Twice {
+                    name,
+                    first: first.key,
+                    second,
+                });
+            }
         }
+        let sources: Vec<_> = named.into_values().collect();
+        let taken: Vec<_> = sources
+            .into_par_iter()
+            .map(Source::take)
+            .collect::<Result<_, _>>()?;
+        for (filled, tensor) in taken {
+            self.tensors.insert(filled.parameter.clone(), tensor);
+            self.filled.insert(filled.parameter.clone(), filled);
+        }
+        Ok(())
+    }
+}
+
+/// A source tensor and the name that it takes.
+struct Source<A> {
+    name: String,
+    transform: Transform,
+    key: String,
+    array: A,
+}
+
+impl<A: SourceArray> Source<A> {
+    fn take(self) -> Result<(Filled, Tensor), FitError> {
+        let Self {
+            name,
+            transform,
+            key,
+            array,
+        } = self;
         let values = array.to_f32().map_err(|detail| FitError::Values {
             key: key.clone(),
             detail,
@@ -256,18 +291,13 @@ impl Taken {
             key: key.clone(),
             detail: format!("shape {:?}", array.shape()),
         })?;
-        let sha256 = sha256_f32(tensor.values());
-        self.filled.insert(
-            name.clone(),
-            Filled {
-                parameter: name.clone(),
-                source: key,
-                transform,
-                sha256,
-            },
-        );
-        self.tensors.insert(name, tensor);
-        Ok(())
+        let filled = Filled {
+            parameter: name,
+            source: key,
+            transform,
+            sha256: sha256_f32(tensor.values()),
+        };
+        Ok((filled, tensor))
     }
 }
 

@@ -44,11 +44,13 @@ impl Serialize for BoundingBox {
 
 impl Mask {
     /// The pixels of a box `[x, y, width, height]`, which may be fractional, as pycocotools draws it (`rleFrBbox`).
-    /// What lies beyond the image is cut off; a box that covers none of its pixels is an error.
+    /// What lies beyond the image is cut off; a box that covers none of its pixels is an error. Boxes of one image share
+    /// a `budget`.
     pub fn from_box(
         height: u32,
         width: u32,
         [x, y, box_width, box_height]: [f64; 4],
+        budget: &mut PolygonBudget,
     ) -> Result<Self, RegionError> {
         if !(box_width > 0.0 && box_height > 0.0) {
             return Err(RegionError::EmptyBox {
@@ -58,7 +60,7 @@ impl Mask {
         }
         let (right, bottom) = (x + box_width, y + box_height);
         let corners = [x, y, x, bottom, right, bottom, right, y];
-        let mask = Self::from_polygon(height, width, &corners, &mut PolygonBudget::default())?;
+        let mask = Self::from_polygon(height, width, &corners, budget)?;
         if mask.area() == 0 {
             return Err(RegionError::BoxOutside {
                 x,
@@ -75,14 +77,18 @@ impl Mask {
 mod tests {
     use super::*;
 
+    fn from_box(height: u32, width: u32, given: [f64; 4]) -> Result<Mask, RegionError> {
+        Mask::from_box(height, width, given, &mut PolygonBudget::default())
+    }
+
     #[test]
     fn a_box_covers_its_pixels_and_what_leaves_the_image_is_cut_off() {
-        let mask = Mask::from_box(10, 20, [3.0, 2.0, 5.0, 4.0]).unwrap();
+        let mask = from_box(10, 20, [3.0, 2.0, 5.0, 4.0]).unwrap();
         assert_eq!(mask.bounds().to_array(), [3, 2, 5, 4]);
         assert_eq!(mask.area(), 20);
-        let mask = Mask::from_box(10, 20, [-5.0, -5.0, 7.0, 8.0]).unwrap();
+        let mask = from_box(10, 20, [-5.0, -5.0, 7.0, 8.0]).unwrap();
         assert_eq!(mask.bounds().to_array(), [0, 0, 2, 3]);
-        let mask = Mask::from_box(10, 20, [15.0, 8.0, 100.0, 100.0]).unwrap();
+        let mask = from_box(10, 20, [15.0, 8.0, 100.0, 100.0]).unwrap();
         assert_eq!(mask.bounds().to_array(), [15, 8, 5, 2]);
     }
 
@@ -93,11 +99,11 @@ mod tests {
             [1.0, 1.0, 3.0, -2.0],
             [1.0, 1.0, f64::NAN, 1.0],
         ] {
-            let refusal = Mask::from_box(10, 20, empty).unwrap_err();
+            let refusal = from_box(10, 20, empty).unwrap_err();
             assert!(matches!(refusal, RegionError::EmptyBox { .. }), "{empty:?}");
         }
         for outside in [[30.0, 1.0, 3.0, 3.0], [1.0, -9.0, 3.0, 3.0]] {
-            let refusal = Mask::from_box(10, 20, outside).unwrap_err();
+            let refusal = from_box(10, 20, outside).unwrap_err();
             assert!(
                 matches!(refusal, RegionError::BoxOutside { .. }),
                 "{outside:?}"
@@ -108,8 +114,17 @@ mod tests {
             [1e300, 1.0, 3.0, 3.0],
             [0.0, 0.0, f64::INFINITY, 3.0],
         ] {
-            let refusal = Mask::from_box(10, 20, far).unwrap_err();
+            let refusal = from_box(10, 20, far).unwrap_err();
             assert!(matches!(refusal, RegionError::Coordinate { .. }), "{far:?}");
         }
+    }
+
+    #[test]
+    fn boxes_together_have_an_outline_that_is_not_endless() {
+        let mut budget = PolygonBudget::default();
+        let mut draw = || Mask::from_box(2000, 30_000, [0.0, 0.0, 30_000.0, 2000.0], &mut budget);
+        let mut drawn = std::iter::from_fn(|| Some(draw())).take(1000);
+        let refused = drawn.find_map(Result::err);
+        assert!(matches!(refused, Some(RegionError::PolygonLength { .. })));
     }
 }

@@ -1,7 +1,11 @@
 //! COCO's instance annotations: polygons, and run lengths of both kinds, as they stand in its JSON. It refuses run
 //! lengths of another size than the image, and more annotations than a label map has ids for.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Mask, PolygonBudget, RegionError};
 use crate::segment::SegmentMap;
@@ -17,13 +21,63 @@ pub struct CocoRle {
 }
 
 /// Run lengths, column by column, zeros first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Counts {
     /// pycocotools' text.
     Compressed(String),
     /// A list of numbers.
     Plain(Vec<u32>),
+}
+
+/// Read at once: an untagged enum would first hold millions of numbers in a form of many times their size.
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Counts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("run lengths, a text or a list of numbers")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Counts, E> {
+                Ok(Counts::Compressed(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Counts, A::Error> {
+                Deserialize::deserialize(SeqAccessDeserializer::new(list)).map(Counts::Plain)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for Segmentation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Segmentation;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of polygons, or run lengths")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Segmentation, A::Error> {
+                let polygons = Deserialize::deserialize(SeqAccessDeserializer::new(list));
+                polygons.map(Segmentation::Polygons)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Segmentation, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Segmentation::Rle)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl TryFrom<&CocoRle> for Mask {
@@ -49,8 +103,7 @@ impl From<&Mask> for CocoRle {
 }
 
 /// The region of an annotation.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Segmentation {
     /// Polygons `x, y, x, y, …`, whose union it is.
     Polygons(Vec<Vec<f64>>),

@@ -14,9 +14,11 @@ use crate::app::App;
 use crate::demand::Lane;
 use crate::encode::{self, EmbeddingList};
 use crate::engine::Output;
-use crate::input::{self, EmbeddingsRequest, Form};
+use crate::input::{self, EMBEDDINGS, EmbeddingsRequest, Form, document_fields};
 use crate::problem::{Problem, ProblemBody};
 use crate::provenance::Provenance;
+
+document_fields!(Documented, EMBEDDINGS);
 
 /// Embeds images.
 ///
@@ -28,14 +30,7 @@ use crate::provenance::Provenance;
     post,
     path = "/v1/embeddings",
     tag = "embeddings",
-    params(
-        ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
-        ("normalize" = Option<bool>, Query, description = "Whether vectors are divided by their length."),
-        ("timeout_ms" = Option<u64>, Query, description = "How long the client waits, in milliseconds from the request's head; no longer than the server does for any."),
-        ("priority" = Option<Lane>, Query, description = "interactive (default), or bulk for what may wait for those."),
-        ("x-request-timeout" = Option<f64>, Header, description = "As timeout_ms, in seconds."),
-        ("x-priority" = Option<Lane>, Header, description = "As priority."),
-    ),
+    params(Documented),
     request_body(content(
         (Binary = "image/*"),
         (Binary = "application/octet-stream"),

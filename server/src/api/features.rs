@@ -12,26 +12,22 @@ use serde::Serialize;
 use super::{Binary, ImagePart};
 use crate::accept::Representation;
 use crate::app::App;
-use crate::demand::{Demand, Lane};
+use crate::demand::Demand;
 use crate::encode;
 use crate::engine::Output;
-use crate::input::{self, Form, Mask, Shape};
+use crate::input::parameters::{MODEL, PRIORITY, SIZE, STAGE, TIMEOUT_MS, VIEW};
+use crate::input::{self, Form, Mask, Shape, document_fields};
 use crate::problem::{Problem, ProblemBody};
 use crate::provenance::Provenance;
 use crate::view::View;
 
 const SHAPE: Shape = Shape {
-    fields: &[
-        "model",
-        "stage",
-        View::FIELDS[0],
-        View::FIELDS[1],
-        Demand::FIELDS[0],
-        Demand::FIELDS[1],
-    ],
+    fields: &[MODEL, STAGE, VIEW, SIZE, TIMEOUT_MS, PRIORITY],
     images: Some(1),
     mask: Mask::Unknown,
 };
+
+document_fields!(Documented, SHAPE);
 
 /// What a dense map can be sent as, in the server's order of preference.
 const OFFERS: [Representation; 3] = [
@@ -64,16 +60,7 @@ pub(crate) struct FeatureMap<'a> {
     post,
     path = "/v1/features",
     tag = "features",
-    params(
-        ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
-        ("stage" = Option<String>, Query, description = "c2, c3, c4 or c5 (default)."),
-        ("view" = Option<String>, Query, description = "center (default) or full."),
-        ("size" = Option<u32>, Query, description = "Side of the crop, or shorter side of the whole image, in pixels; by default the model's."),
-        ("timeout_ms" = Option<u64>, Query, description = "How long the client waits, in milliseconds from the request's head; no longer than the server does for any."),
-        ("priority" = Option<Lane>, Query, description = "interactive (default), or bulk for what may wait for those."),
-        ("x-request-timeout" = Option<f64>, Header, description = "As timeout_ms, in seconds."),
-        ("x-priority" = Option<Lane>, Header, description = "As priority."),
-    ),
+    params(Documented),
     request_body(content(
         (Binary = "image/*"),
         (Binary = "application/octet-stream"),
@@ -101,9 +88,9 @@ pub(crate) async fn features(
     let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
     let demand = demand.with(&mut upload.fields)?;
-    let named: Option<String> = upload.fields.take("model")?;
+    let named: Option<String> = upload.fields.take(MODEL)?;
     let model = app.registry.find(named.as_deref())?;
-    let stage = upload.fields.take("stage")?.unwrap_or(Stage::C5);
+    let stage = upload.fields.take(STAGE)?.unwrap_or(Stage::C5);
     let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
     let work = app.pipeline.begin(demand);
     let place = work.place(&model)?;

@@ -1,5 +1,7 @@
 //! `POST /v1/regions`.
 
+mod given;
+
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -7,50 +9,38 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use detcon_core::arch::Stage;
 use detcon_core::checkpoint::Tensor;
-use detcon_core::image::RgbImage;
-use detcon_core::regions::coco::CocoRle;
-use detcon_core::regions::{BoundingBox, Mask as RegionMask, RegionCells, RegionError, RegionSet};
-use detcon_core::segment::SegmentMap;
+use detcon_core::regions::{BoundingBox, RegionCells, RegionSet};
 use safetensors::tensor::Dtype;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use self::given::{Origin, unusable};
 use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
-use crate::demand::{Demand, Lane};
+use crate::demand::Demand;
 use crate::encode;
 use crate::engine::Output;
-use crate::input::{self, Fields, Form, Mask, Shape, Upload, invalid};
-use crate::pipeline::Work;
+use crate::input::parameters::{
+    BOXES, COLUMNS, K, METHOD, MIN_SIZE, MODEL, PRIORITY, RLE, ROWS, SCALE, SEED, SIGMA, SIZE,
+    SPACE, STAGE, TIMEOUT_MS, VIEW,
+};
+use crate::input::{self, Form, Mask, Shape, document_fields};
 use crate::problem::{Problem, ProblemBody};
 use crate::provenance::Provenance;
 use crate::registry::Model;
-use crate::segmentation::{Method, feature_map};
+use crate::segmentation::feature_map;
 use crate::view::View;
 
 const SHAPE: Shape = Shape {
     fields: &[
-        "model",
-        "space",
-        "view",
-        "size",
-        "boxes",
-        "rle",
-        "method",
-        "scale",
-        "sigma",
-        "min_size",
-        "rows",
-        "columns",
-        "k",
-        "seed",
-        "stage",
-        Demand::FIELDS[0],
-        Demand::FIELDS[1],
+        MODEL, SPACE, VIEW, SIZE, BOXES, RLE, METHOD, SCALE, SIGMA, MIN_SIZE, ROWS, COLUMNS, K,
+        SEED, STAGE, TIMEOUT_MS, PRIORITY,
     ],
     images: Some(1),
     mask: Mask::Allowed,
 };
+
+document_fields!(Documented, SHAPE);
 
 /// What regions can be sent as, in the server's order of preference.
 const OFFERS: [Representation; 3] = [
@@ -79,18 +69,6 @@ impl FromStr for Space {
             _ => Err("it is neither backbone nor projection"),
         }
     }
-}
-
-/// Where the regions come from.
-enum Origin {
-    /// A label PNG.
-    Labels(bytes::Bytes),
-    /// Masks of the image's size, from boxes or run lengths.
-    Boxes(Vec<[f64; 4]>),
-    /// COCO run lengths.
-    Rle(Vec<CocoRle>),
-    /// A method.
-    Method(Box<Method>),
 }
 
 /// The regions of an image.
@@ -145,19 +123,7 @@ pub(crate) struct ImageAndMask {
     post,
     path = "/v1/regions",
     tag = "features",
-    params(
-        ("model" = Option<String>, Query, description = "Name of the model; may be left out where one is served or a default is set."),
-        ("space" = Option<String>, Query, description = "backbone (default) or projection, the space in which DetCon compares regions."),
-        ("view" = Option<String>, Query, description = "center (default), upstream's evaluation crop, or full."),
-        ("size" = Option<u32>, Query, description = "Side of the crop, or shorter side of the whole image, in pixels; by default the model's."),
-        ("boxes" = Option<String>, Query, description = "JSON: [[x, y, width, height], …] in pixels."),
-        ("rle" = Option<String>, Query, description = "JSON: COCO run lengths, one or a list."),
-        ("method" = Option<String>, Query, description = "felzenszwalb (default), grid or kmeans, with their parameters as in /v1/segmentations."),
-        ("timeout_ms" = Option<u64>, Query, description = "How long the client waits, in milliseconds from the request's head; no longer than the server does for any."),
-        ("priority" = Option<Lane>, Query, description = "interactive (default), or bulk for what may wait for those."),
-        ("x-request-timeout" = Option<f64>, Header, description = "As timeout_ms, in seconds."),
-        ("x-priority" = Option<Lane>, Header, description = "As priority."),
-    ),
+    params(Documented),
     request_body(content(
         (Binary = "image/*"),
         (Binary = "application/octet-stream"),
@@ -185,14 +151,14 @@ pub(crate) async fn regions(
     let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
     let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
-    let named: Option<String> = upload.fields.take("model")?;
+    let named: Option<String> = upload.fields.take(MODEL)?;
     let model = app.registry.find(named.as_deref())?;
-    let space = upload.fields.take("space")?.unwrap_or_default();
+    let space = upload.fields.take(SPACE)?.unwrap_or_default();
     let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
-    let origin = origin(&mut upload, &work, &model, view)?;
+    let origin = Origin::take(&mut upload, &work, &model, view)?;
     let place = work.place(&model)?;
     let image = work.decode(upload.image()?).await?;
-    let set = Arc::new(region_set(&work, origin, Arc::clone(&image)).await?);
+    let set = Arc::new(origin.regions(&work, Arc::clone(&image)).await?);
     let size = [image.height(), image.width()];
     let (cells, input) = {
         let set = Arc::clone(&set);
@@ -210,80 +176,6 @@ pub(crate) async fn regions(
     let list = list(model.manifest().name.as_str(), size, &set, &cells, vectors);
     let response = encode::answer(representation, encode_list(&list, representation)?);
     Ok(Provenance::of(&model, Output::Features(Stage::C5)).sign(response))
-}
-
-/// Given regions, or a method; never both.
-fn origin(
-    upload: &mut Upload,
-    work: &Work,
-    model: &Arc<Model>,
-    view: View,
-) -> Result<Origin, Problem> {
-    let boxes: Option<Json<Vec<[f64; 4]>>> = upload.fields.take("boxes")?;
-    let rle: Option<Json<OneOrMany>> = upload.fields.take("rle")?;
-    let given = [upload.mask.is_some(), boxes.is_some(), rle.is_some()];
-    if given.iter().filter(|given| **given).count() > 1 {
-        return Err(invalid(
-            "mask",
-            "give a mask, boxes or rle, but not several of them",
-        ));
-    }
-    let origin = match (upload.mask.take(), boxes, rle) {
-        (Some(mask), ..) => Origin::Labels(mask),
-        (_, Some(boxes), _) => Origin::Boxes(boxes.0),
-        (.., Some(rle)) => Origin::Rle(rle.0.into()),
-        (None, None, None) => {
-            let model = |_: &mut Fields| Ok((Arc::clone(model), view));
-            let method = Method::take(&mut upload.fields, work, model)?;
-            return Ok(Origin::Method(Box::new(method)));
-        }
-    };
-    match upload.fields.left_over() {
-        Some(field) => Err(invalid(field, "it does not go with given regions")),
-        None => Ok(origin),
-    }
-}
-
-async fn region_set(
-    work: &Work,
-    origin: Origin,
-    image: Arc<RgbImage>,
-) -> Result<RegionSet, Problem> {
-    let (height, width) = (image.height(), image.width());
-    let limits = *work.limits();
-    let given = move || match origin {
-        Origin::Method(method) => Err(method),
-        Origin::Labels(png) => Ok(SegmentMap::from_png(&png, &limits)
-            .map(RegionSet::from_segments)
-            .map_err(|error| Problem::Mask {
-                detail: error.to_string(),
-            })),
-        Origin::Boxes(boxes) => {
-            let masks = boxes
-                .into_iter()
-                .map(|it| RegionMask::from_box(height, width, it));
-            let masks = masks.collect::<Result<Vec<_>, _>>();
-            Ok(masks
-                .and_then(RegionSet::from_masks)
-                .map_err(|error| unusable(&error)))
-        }
-        Origin::Rle(rle) => {
-            let masks = rle
-                .iter()
-                .map(RegionMask::try_from)
-                .collect::<Result<Vec<_>, _>>();
-            Ok(masks
-                .and_then(RegionSet::from_masks)
-                .map_err(|error| unusable(&error)))
-        }
-    };
-    let set = match work.compute(given).await? {
-        Ok(set) => set?,
-        Err(method) => RegionSet::from_segments(method.segment(work, image).await?),
-    };
-    set.check_size(height, width)
-        .map_err(|error| unusable(&error))?;
-    Ok(set)
 }
 
 /// One vector for each region that has cells.
@@ -370,40 +262,6 @@ fn encode_list(list: &RegionList<'_>, representation: Representation) -> Result<
                 ("cells", Dtype::I64, &[count], &cells),
                 ("boxes", Dtype::I64, &[count, 4], &boxes),
             ])
-        }
-    }
-}
-
-fn unusable(error: &RegionError) -> Problem {
-    Problem::Mask {
-        detail: error.to_string(),
-    }
-}
-
-/// A field that holds JSON.
-struct Json<T>(T);
-
-impl<T: for<'de> Deserialize<'de>> FromStr for Json<T> {
-    type Err = serde_json::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        serde_json::from_str(text).map(Self)
-    }
-}
-
-/// One run-length mask or a list of them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(CocoRle),
-    Many(Vec<CocoRle>),
-}
-
-impl From<OneOrMany> for Vec<CocoRle> {
-    fn from(masks: OneOrMany) -> Self {
-        match masks {
-            OneOrMany::One(mask) => vec![mask],
-            OneOrMany::Many(masks) => masks,
         }
     }
 }

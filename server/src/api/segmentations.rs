@@ -14,33 +14,27 @@ use serde::Serialize;
 use super::{Binary, ImagePart};
 use crate::accept::Representation;
 use crate::app::App;
-use crate::demand::{Demand, Lane};
+use crate::demand::Demand;
 use crate::encode;
-use crate::input::{self, Form, Mask, Shape};
+use crate::input::parameters::{
+    COLUMNS, K, METHOD, MIN_SIZE, MODEL, OUTPUT, PRIORITY, ROWS, SCALE, SEED, SIGMA, SIZE, STAGE,
+    TIMEOUT_MS,
+};
+use crate::input::{self, Form, Mask, Shape, document_fields};
 use crate::problem::{Problem, ProblemBody};
 use crate::segmentation::Method;
 use crate::view::View;
 
 const SHAPE: Shape = Shape {
     fields: &[
-        "model",
-        "output",
-        "size",
-        "method",
-        "scale",
-        "sigma",
-        "min_size",
-        "rows",
-        "columns",
-        "k",
-        "seed",
-        "stage",
-        Demand::FIELDS[0],
-        Demand::FIELDS[1],
+        METHOD, SCALE, SIGMA, MIN_SIZE, ROWS, COLUMNS, K, SEED, STAGE, SIZE, MODEL, OUTPUT,
+        TIMEOUT_MS, PRIORITY,
     ],
     images: Some(1),
     mask: Mask::Unknown,
 };
+
+document_fields!(Documented, SHAPE);
 
 /// What the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,24 +106,7 @@ struct Segment {
     post,
     path = "/v1/segmentations",
     tag = "features",
-    params(
-        ("method" = Option<String>, Query, description = "felzenszwalb (default), grid or kmeans."),
-        ("scale" = Option<f64>, Query, description = "felzenszwalb: larger values make larger segments; 1000 by default."),
-        ("sigma" = Option<f64>, Query, description = "felzenszwalb: blur before, in pixels; 0.8 by default."),
-        ("min_size" = Option<u32>, Query, description = "felzenszwalb: fewest pixels of a segment; 1000 by default."),
-        ("rows" = Option<u16>, Query, description = "grid: rows; 7 by default."),
-        ("columns" = Option<u16>, Query, description = "grid: columns; 7 by default."),
-        ("k" = Option<u32>, Query, description = "kmeans: clusters; 8 by default."),
-        ("seed" = Option<u64>, Query, description = "kmeans: seed of the first means; 0 by default."),
-        ("stage" = Option<String>, Query, description = "kmeans: c2, c3, c4 or c5 (default)."),
-        ("size" = Option<u32>, Query, description = "kmeans: shorter side of the network's input; by default the model's."),
-        ("model" = Option<String>, Query, description = "kmeans: name of the model; may be left out where one is served or a default is set."),
-        ("output" = Option<String>, Query, description = "labels (default) or overlay."),
-        ("timeout_ms" = Option<u64>, Query, description = "How long the client waits, in milliseconds from the request's head; no longer than the server does for any."),
-        ("priority" = Option<Lane>, Query, description = "interactive (default), or bulk for what may wait for those."),
-        ("x-request-timeout" = Option<f64>, Header, description = "As timeout_ms, in seconds."),
-        ("x-priority" = Option<Lane>, Header, description = "As priority."),
-    ),
+    params(Documented),
     request_body(content(
         (Binary = "image/*"),
         (Binary = "application/octet-stream"),
@@ -157,10 +134,10 @@ pub(crate) async fn segment(
     let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
     let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
-    let output: Output = upload.fields.take("output")?.unwrap_or_default();
+    let output: Output = upload.fields.take(OUTPUT)?.unwrap_or_default();
     let representation = Representation::negotiate(&headers, output.offers())?;
     let method = Method::take(&mut upload.fields, &work, |fields| {
-        let named: Option<String> = fields.take("model")?;
+        let named: Option<String> = fields.take(MODEL)?;
         let model = app.registry.find(named.as_deref())?;
         let view = View::take_full(fields, model.manifest().preprocess)?;
         Ok((model, view))

@@ -7,13 +7,14 @@ use std::str::FromStr;
 use axum::extract::Query;
 use axum::http::Uri;
 
+use super::parameters::Parameter;
 use crate::problem::Problem;
 
 /// What a request may hold besides its first image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Names of the fields, in a query or in parts.
-    pub(crate) fields: &'static [&'static str],
+    /// The fields, in a query or in parts.
+    pub(crate) fields: &'static [Parameter],
     /// Most images; `None` for as many as the server's limit allows.
     pub(crate) images: Option<usize>,
     /// Whether a part `mask` may come with the image.
@@ -36,7 +37,14 @@ impl Shape {
             Mask::Allowed => &["image", "mask"][..],
             Mask::Unknown => &["image"],
         };
-        [parts, self.fields].concat().join(", ")
+        let fields = self.fields.iter().map(|field| field.name);
+        let names: Vec<_> = parts.iter().copied().chain(fields).collect();
+        names.join(", ")
+    }
+
+    /// Whether there is a field of this name.
+    fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name)
     }
 }
 
@@ -64,7 +72,7 @@ impl Fields {
 
     /// Takes a field in; one that is there already or does not exist is an error.
     pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
-        if !self.shape.fields.contains(&name) {
+        if !self.shape.has(name) {
             return Err(unknown(name, self.shape.known()));
         }
         match self.values.insert(name.to_owned(), value) {
@@ -76,9 +84,9 @@ impl Fields {
     /// Takes a field out, as a value of its type. What it cannot be is an error that says what it can.
     pub(crate) fn take<T: FromStr<Err: Display>>(
         &mut self,
-        name: &str,
+        Parameter { name, .. }: Parameter,
     ) -> Result<Option<T>, Problem> {
-        debug_assert!(self.shape.fields.contains(&name), "{name} is in no table");
+        debug_assert!(self.shape.has(name), "{name} is in no table");
         let parsed = self.values.remove(name).map(|value| value.parse());
         parsed
             .transpose()

@@ -4,6 +4,7 @@ mod body;
 mod fields;
 mod json;
 mod multipart;
+pub(crate) mod parameters;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -18,6 +19,8 @@ use crate::fetch::{FetchError, Fetcher};
 use crate::problem::Problem;
 use body::Held;
 pub(crate) use fields::{Fields, Mask, Shape, invalid};
+use parameters::{MODEL, NORMALIZE, PRIORITY, TIMEOUT_MS};
+pub(crate) use parameters::{document_fields, documented};
 
 /// How numbers are written in a JSON answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,8 +111,8 @@ impl Upload {
 }
 
 /// Fields of a request for embeddings that is not JSON.
-const EMBEDDINGS: Shape = Shape {
-    fields: &["model", "normalize", Demand::FIELDS[0], Demand::FIELDS[1]],
+pub(crate) const EMBEDDINGS: Shape = Shape {
+    fields: &[MODEL, NORMALIZE, TIMEOUT_MS, PRIORITY],
     images: None,
     mask: Mask::Unknown,
 };
@@ -126,8 +129,8 @@ pub(crate) async fn embeddings(
             let mut upload = upload(form, request, EMBEDDINGS, limits).await?;
             Ok(Embeddings {
                 demand: demand.with(&mut upload.fields)?,
-                model: upload.fields.take("model")?,
-                normalize: upload.fields.take("normalize")?.unwrap_or(false),
+                model: upload.fields.take(MODEL)?,
+                normalize: upload.fields.take(NORMALIZE)?.unwrap_or(false),
                 images: upload.images,
                 encoding: Encoding::default(),
                 dimensions: None,
@@ -137,7 +140,7 @@ pub(crate) async fn embeddings(
         Form::Json => {
             let mut fields = Fields::from_query(EMBEDDINGS, request.uri())?;
             let demand = demand.with(&mut fields)?;
-            let query = (fields.take("model")?, fields.take("normalize")?);
+            let query = (fields.take(MODEL)?, fields.take(NORMALIZE)?);
             let (parts, body) = request.into_parts();
             let held = whole(&parts.headers, body, limits).await?;
             json(held, query, demand, limits).await

@@ -1,14 +1,16 @@
 //! `detcon-train masks`.
 
 use std::io::{ErrorKind, Write as _};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::thread;
 
 use clap::{Args, ValueEnum};
 use detcon_core::image::ImageLimits;
 use detcon_trainer::masks::{
-    self, Layout, MaskSettings, MasksError, Overflow, Part, Progress, Run, Segmentation, SourceSet,
+    self, Annotations, Layout, MaskSettings, MaskSource, MasksError, Overflow, Part, Progress, Run,
+    Segmentation, SourceSet,
 };
 use detcon_trainer::shards::Split;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,9 +30,9 @@ struct ImageArguments {
     /// Folder of images, or the list.
     #[arg(long)]
     input: PathBuf,
-    /// How the images lie there.
-    #[arg(long, value_enum, default_value_t = LayoutArgument::Imagefolder)]
-    layout: LayoutArgument,
+    /// How the images lie there [default: imagefolder, or with --annotations the images that they are of].
+    #[arg(long, value_enum)]
+    layout: Option<LayoutArgument>,
     /// Folder of ImageNet's text files (synsets, metadata, validation labels) [default: the input].
     #[arg(long)]
     lists: Option<PathBuf>,
@@ -47,6 +49,15 @@ struct ImageArguments {
 
 #[derive(Args)]
 struct SegmentArguments {
+    /// Rectangles instead of segments, such as 7x7: rows x columns.
+    #[arg(long, value_name = "RxC", conflicts_with_all = ["scale", "min_size", "sigma"])]
+    grid: Option<GridArgument>,
+    /// Objects instead of segments: COCO's instances (polygons and run lengths), by the images' file names.
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["grid", "scale", "min_size", "sigma"])]
+    annotations: Option<PathBuf>,
+    /// Label PNGs instead of segments: a folder that holds a/b.png for the image a/b.jpg.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["annotations", "grid", "scale", "min_size", "sigma"])]
+    label_maps: Option<PathBuf>,
     /// Larger values make larger segments. Several, with commas, make several masks; upstream trains with one.
     #[arg(long, value_delimiter = ',', default_value = "1000")]
     scale: Vec<f64>,
@@ -78,6 +89,25 @@ struct OutputArguments {
     /// Images worked on at once [default: one for each core].
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+}
+
+/// Rows and columns, as the command line spells them.
+#[derive(Clone, Copy)]
+struct GridArgument {
+    rows: NonZeroU16,
+    columns: NonZeroU16,
+}
+
+impl FromStr for GridArgument {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (rows, columns) = text.split_once('x').unwrap_or((text, ""));
+        match (rows.parse(), columns.parse()) {
+            (Ok(rows), Ok(columns)) => Ok(Self { rows, columns }),
+            _ => Err("write rows x columns, such as 7x7"),
+        }
+    }
 }
 
 /// The layouts, as the command line spells them.
@@ -139,18 +169,11 @@ impl From<OverflowArgument> for Overflow {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { images, output, .. } = arguments;
-    let (layout, split) = (images.layout.into(), images.split.into());
+    let split = images.split.into();
     let settings = settings(arguments, split)?;
-    let set = SourceSet::find(
-        layout,
-        &images.input,
-        images.lists.as_deref(),
-        split,
-        images.seed,
-    )?;
+    let set = source_set(images, &settings.masks)?;
     let run = Run {
         set: &set,
-        layout,
         split,
         settings: &settings,
         part: output.shard,
@@ -175,12 +198,49 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn settings(arguments: &Arguments, split: Split) -> Result<MaskSettings, MasksError> {
+    Ok(MaskSettings {
+        masks: mask_source(&arguments.segments)?,
+        overflow: arguments.segments.overflow.into(),
+        shards: arguments.output.shards.unwrap_or(split.upstream_shards()),
+        seed: arguments.images.seed,
+    })
+}
+
+/// The images of the layout that was asked for; without one, those that annotations are of.
+fn source_set(images: &ImageArguments, masks: &MaskSource) -> Result<SourceSet, MasksError> {
+    let (input, seed) = (&images.input, images.seed);
+    match (images.layout, masks) {
+        (None, MaskSource::Annotations(annotations)) => {
+            SourceSet::annotated(annotations, input, seed)
+        }
+        (layout, _) => {
+            let layout = layout.unwrap_or(LayoutArgument::Imagefolder).into();
+            let lists = images.lists.as_deref();
+            SourceSet::find(layout, input, lists, images.split.into(), seed)
+        }
+    }
+}
+
+fn mask_source(arguments: &SegmentArguments) -> Result<MaskSource, MasksError> {
+    if let Some(GridArgument { rows, columns }) = arguments.grid {
+        return Ok(MaskSource::Grid { rows, columns });
+    }
+    if let Some(path) = &arguments.annotations {
+        return Ok(MaskSource::Annotations(Annotations::read(path)?));
+    }
+    if let Some(folder) = arguments.label_maps.clone() {
+        return Ok(MaskSource::LabelMaps { folder });
+    }
+    segmentations(arguments)
+}
+
+fn segmentations(arguments: &SegmentArguments) -> Result<MaskSource, MasksError> {
     let SegmentArguments {
         scale,
         min_size,
         sigma,
-        overflow,
-    } = &arguments.segments;
+        ..
+    } = arguments;
     if scale.len() != min_size.len() {
         let (scales, min_sizes) = (scale.len(), min_size.len());
         return Err(MasksError::Uneven { scales, min_sizes });
@@ -191,11 +251,8 @@ fn settings(arguments: &Arguments, split: Split) -> Result<MaskSettings, MasksEr
         sigma: *sigma,
         min_size,
     });
-    Ok(MaskSettings {
+    Ok(MaskSource::Felzenszwalb {
         segmentations: segmentations.collect(),
-        overflow: (*overflow).into(),
-        shards: arguments.output.shards.unwrap_or(split.upstream_shards()),
-        seed: arguments.images.seed,
     })
 }
 

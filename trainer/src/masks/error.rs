@@ -45,6 +45,14 @@ pub enum MasksError {
     /// Parameters of the segmentation out of range.
     #[error(transparent)]
     Segmentation(#[from] SegmentError),
+    /// A file of annotations that cannot be used.
+    #[error("{} holds no COCO instances that could be used: {detail}", path.display())]
+    Annotations {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// As many segment sizes as scales are needed, and at least one.
     #[error("{scales} scales and {min_sizes} smallest sizes were given: give as many of each")]
     Uneven {

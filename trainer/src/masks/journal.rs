@@ -8,7 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::run::Run;
@@ -17,15 +18,14 @@ use super::{MaskSettings, MasksError};
 use crate::shards::{ShardName, Split};
 
 /// Version of the files' form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Everything that decides the bytes of a data set.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Manifest {
     format: u32,
     split: Split,
-    layout: String,
+    layout: &'static str,
     images: usize,
     /// Of the images' paths and classes in order.
     images_sha256: String,
@@ -37,7 +37,7 @@ impl Manifest {
         Self {
             format: FORMAT,
             split: run.split,
-            layout: run.layout.name().to_owned(),
+            layout: run.set.layout,
             images: run.set.len(),
             images_sha256: run.set.digest(),
             settings: run.settings.clone(),
@@ -101,7 +101,7 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     text
 }
 
-fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, MasksError> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, MasksError> {
     let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(MasksError::io(path))?,

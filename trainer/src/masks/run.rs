@@ -14,11 +14,12 @@ use serde::Serialize;
 
 use super::in_order::in_order;
 use super::journal::{Journal, Manifest, json};
+use super::masker::Masker;
 use super::partial::PartialShard;
 use super::preview::contact_sheet;
 use super::summary::{ShardReport, Shards, Summary};
 use super::work::{Finished, ImageFailure, Work};
-use super::{Layout, MaskSettings, MasksError, SourceSet};
+use super::{MaskSettings, MasksError, SourceSet};
 use crate::shards::{OnCorrupt, SampleReader, ShardName, Split};
 
 /// One of several machines that share a data set: it writes the shards whose index is `index` modulo `count`.
@@ -64,8 +65,6 @@ impl FromStr for Part {
 pub struct Run<'a> {
     /// The images in their order.
     pub set: &'a SourceSet,
-    /// How they were found.
-    pub layout: Layout,
     /// What they are for.
     pub split: Split,
     /// How masks are made, and how many shards.
@@ -98,7 +97,7 @@ pub fn run(
     let began = Instant::now();
     let work = Work {
         set: run.set,
-        methods: run.settings.methods()?,
+        masker: Masker::of(&run.settings.masks)?,
         overflow: run.settings.overflow,
         limits: run.limits,
     };

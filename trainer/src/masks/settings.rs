@@ -1,13 +1,15 @@
 //! What decides the bytes of a data set, apart from its images. It refuses parameters that the segmentation refuses.
 
-use detcon_core::segment::{Felzenszwalb, SegmentError};
-use serde::{Deserialize, Serialize};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
 
-use super::MasksError;
+use detcon_core::segment::{Felzenszwalb, SegmentError};
+use serde::Serialize;
+
+use super::Annotations;
 
 /// Parameters of one segmentation, as scikit-image and upstream name them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Segmentation {
     /// Larger values make larger segments.
     pub scale: f64,
@@ -24,7 +26,7 @@ impl Segmentation {
 }
 
 /// What becomes of a mask of more than 256 segments, which one byte a pixel cannot hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Overflow {
     /// The image is left out and listed.
@@ -34,30 +36,41 @@ pub enum Overflow {
     Merge,
 }
 
+/// Where masks come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskSource {
+    /// Felzenszwalb's segments of the stored pixels.
+    Felzenszwalb {
+        /// One mask each. Upstream's reader takes shards with one.
+        segmentations: Vec<Segmentation>,
+    },
+    /// Rectangles, the paper's spatial heuristic.
+    Grid {
+        /// From top to bottom.
+        rows: NonZeroU16,
+        /// From left to right.
+        columns: NonZeroU16,
+    },
+    /// Objects that people outlined, as COCO writes them.
+    Annotations(Annotations),
+    /// A label PNG for each image.
+    LabelMaps {
+        /// Holds `a/b.png` for the image `a/b.jpg`. Not recorded: it may lie elsewhere on another machine.
+        #[serde(skip)]
+        folder: PathBuf,
+    },
+}
+
 /// How masks are made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MaskSettings {
-    /// One mask each. Upstream's reader takes shards with one.
-    pub segmentations: Vec<Segmentation>,
+    /// Where they come from.
+    pub masks: MaskSource,
     /// What to do about more than 256 segments.
     pub overflow: Overflow,
     /// Shards of the whole data set.
     pub shards: u32,
     /// Seed of the order of images.
     pub seed: u64,
-}
-
-impl MaskSettings {
-    /// The methods that the parameters describe.
-    pub(super) fn methods(&self) -> Result<Vec<Felzenszwalb>, MasksError> {
-        if self.segmentations.is_empty() {
-            return Err(MasksError::Uneven {
-                scales: 0,
-                min_sizes: 0,
-            });
-        }
-        let methods = self.segmentations.iter().map(|one| Ok(one.method()?));
-        methods.collect()
-    }
 }

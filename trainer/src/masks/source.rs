@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use detcon_core::digest::sha256;
 use sha2::{Digest as _, Sha256};
 
-use super::{Layout, MasksError};
+use super::{Annotations, Layout, MasksError};
 use crate::shards::Split;
 
 /// A class of images, as it is stored with each.
@@ -33,6 +33,8 @@ pub struct SourceImage {
 /// Every image of a split, in the order in which they are written.
 #[derive(Clone, Debug)]
 pub struct SourceSet {
+    /// How the images were found, as manifests name it.
+    pub(super) layout: &'static str,
     pub(super) root: PathBuf,
     pub(super) classes: Vec<Class>,
     pub(super) images: Vec<SourceImage>,
@@ -50,17 +52,42 @@ impl SourceSet {
         split: Split,
         seed: u64,
     ) -> Result<Self, MasksError> {
-        let mut set = layout.find(input, lists.unwrap_or(input), split)?;
-        if set.images.is_empty() {
+        let set = layout.find(input, lists.unwrap_or(input), split)?;
+        set.shuffled(input, seed)
+    }
+
+    /// The images that annotations are of, in the folder `input`, without classes; shuffled as by [`Self::find`].
+    pub fn annotated(
+        annotations: &Annotations,
+        input: &Path,
+        seed: u64,
+    ) -> Result<Self, MasksError> {
+        let names = annotations.names().cloned();
+        let none = Class {
+            label: None,
+            synset: String::new(),
+            text: String::new(),
+        };
+        let set = Self {
+            layout: "annotations",
+            root: input.to_owned(),
+            classes: vec![none],
+            images: names.map(|path| SourceImage { path, class: 0 }).collect(),
+        };
+        set.shuffled(input, seed)
+    }
+
+    fn shuffled(mut self, input: &Path, seed: u64) -> Result<Self, MasksError> {
+        if self.images.is_empty() {
             let path = input.to_owned();
             return Err(MasksError::NoImages { path });
         }
-        set.images.sort_by_cached_key(|image| {
+        self.images.sort_by_cached_key(|image| {
             let mut hasher = Sha256::new_with_prefix(seed.to_le_bytes());
             hasher.update(image.path.as_os_str().as_encoded_bytes());
             <[u8; 32]>::from(hasher.finalize())
         });
-        Ok(set)
+        Ok(self)
     }
 
     /// How many images there are.

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use detcon_core::image::ImageLimits;
-use detcon_core::segment::{Felzenszwalb, SegmentError, SegmentMap, Workspace};
+use detcon_core::segment::{SegmentMap, Workspace};
 
+use super::masker::{MaskFailure, Masker};
 use super::merge::merge_smallest;
 use super::picture::{Picture, PictureError};
 use super::{Overflow, SourceImage, SourceSet};
@@ -12,7 +13,7 @@ use crate::sample::{Origin, STORED_SEGMENTS, Sample, SampleError};
 /// What is the same for every image.
 pub(super) struct Work<'a> {
     pub(super) set: &'a SourceSet,
-    pub(super) methods: Vec<Felzenszwalb>,
+    pub(super) masker: Masker<'a>,
     pub(super) overflow: Overflow,
     pub(super) limits: ImageLimits,
 }
@@ -29,7 +30,7 @@ pub(super) struct Finished {
     pub(super) reencoded_from: Option<&'static str>,
 }
 
-/// The masks of an image, one for each segmentation.
+/// The masks of an image, one for each scale.
 struct Masks {
     maps: Vec<SegmentMap>,
     /// Most segments of one before it was merged to fit, if one was.
@@ -44,10 +45,10 @@ pub(super) enum ImageFailure {
     #[error(transparent)]
     Picture(#[from] PictureError),
     #[error(transparent)]
-    Segmentation(#[from] SegmentError),
+    Mask(#[from] MaskFailure),
     #[error(
         "It has {segments} segments, and a shard stores one byte for each pixel. \
-         Choose a larger scale or smallest size, or --overflow merge."
+         Ask for fewer (a larger scale or smallest size, a coarser grid), or --overflow merge."
     )]
     TooManySegments { segments: usize },
     #[error(transparent)]
@@ -63,9 +64,9 @@ impl Work<'_> {
     ) -> Result<Finished, ImageFailure> {
         let bytes = self.set.read(image, self.limits.bytes)?;
         let picture = Picture::read(bytes, &self.limits)?;
-        let Masks { maps, merged_from } = self.masks(&picture, workspace)?;
+        let Masks { maps, merged_from } = self.masks(image, &picture, workspace)?;
         let mut maps = maps.into_iter();
-        let mask = maps.next().expect("settings hold one segmentation or more");
+        let mask = maps.next().expect("there is one mask or more");
         let segments = count(&mask);
         let class = self.set.class(image);
         let filename = image.path.file_name().unwrap_or_default();
@@ -88,11 +89,17 @@ impl Work<'_> {
         })
     }
 
-    fn masks(&self, picture: &Picture, workspace: &mut Workspace) -> Result<Masks, ImageFailure> {
+    fn masks(
+        &self,
+        image: &SourceImage,
+        picture: &Picture,
+        workspace: &mut Workspace,
+    ) -> Result<Masks, ImageFailure> {
+        let (pixels, limits) = (&picture.pixels, &self.limits);
+        let made = self.masker.maps(image, pixels, limits, workspace)?;
         let mut merged_from = None;
-        let mut maps = Vec::with_capacity(self.methods.len());
-        for method in &self.methods {
-            let map = method.segment(&picture.pixels, workspace)?;
+        let mut maps = Vec::with_capacity(made.len());
+        for map in made {
             let segments = count(&map);
             if segments > STORED_SEGMENTS {
                 merged_from = merged_from.max(Some(segments));
@@ -113,7 +120,7 @@ impl Work<'_> {
     }
 }
 
-/// The number of segments of a map that a segmentation made, which leaves no gaps in its ids.
+/// The number of segments of a map whose ids leave no gaps.
 fn count(map: &SegmentMap) -> usize {
     usize::from(map.largest_id()) + 1
 }

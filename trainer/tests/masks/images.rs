@@ -89,6 +89,15 @@ fn masks_lie_on_stored_pixels_whatever_the_orientation() {
     }
 }
 
+/// The header of a BMP of `side` x `side` pixels.
+fn bmp_header(side: u32) -> Vec<u8> {
+    let mut bytes = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+    bytes.extend([side.to_le_bytes(), side.to_le_bytes()].concat());
+    bytes.extend([1, 0, 24, 0]); // planes, bits a pixel
+    bytes.resize(54, 0);
+    bytes
+}
+
 #[test]
 fn images_that_cannot_be_used_are_listed_and_the_rest_is_written() {
     let mut photograph = photographs("jpg").into_values().next().unwrap();
@@ -98,11 +107,17 @@ fn images_that_cannot_be_used_are_listed_and_the_rest_is_written() {
         ("c/good.jpg", whole),
         ("c/half.jpg", photograph),
         ("d/text.jpg", b"no image".to_vec()),
+        ("d/64_megapixels.bmp", bmp_header(8000)),
         ("d/empty.png", Vec::new()),
         ("d/notes.txt", b"no image by its name".to_vec()),
     ];
     let input = folder(files);
-    let bad = ["c/half.jpg", "d/empty.png", "d/text.jpg"];
+    let bad = [
+        "c/half.jpg",
+        "d/64_megapixels.bmp",
+        "d/empty.png",
+        "d/text.jpg",
+    ];
     for (arguments, code) in [
         (&ONE_SHARD[..], 1),
         (&["--shards", "1", "--skip-corrupt"], 0),
@@ -110,9 +125,15 @@ fn images_that_cannot_be_used_are_listed_and_the_rest_is_written() {
         let output = tempfile::tempdir().unwrap();
         let first = summary(input.path(), output.path(), arguments, code);
         assert_eq!(paths(&first["failures"]), bad);
+        let failures = first["failures"].as_array().unwrap().iter();
+        let mut reasons = failures.map(|failure| failure["reason"].as_str().unwrap());
+        assert!(
+            reasons.any(|reason| reason.contains("8000x8000")),
+            "{first}"
+        );
         assert_eq!(
             (&first["images"]["stored"], &first["images"]["failed"]),
-            (&1.into(), &3.into())
+            (&1.into(), &bad.len().into())
         );
         assert_eq!(samples(output.path(), Split::Train).len(), 1);
         let again = summary(input.path(), output.path(), arguments, code);

@@ -7,3 +7,4 @@ mod images;
 mod layouts;
 mod program;
 mod resume;
+mod sources;

@@ -5,6 +5,9 @@ use crate::arch::{Param, ParamKind};
 use crate::checkpoint::Tensor;
 use crate::names::Transform;
 
+/// Side of the blocks that kernels are reordered in.
+const BLOCK: usize = 32;
+
 pub(in crate::checkpoint) fn check_shape(
     key: &str,
     param: &Param,
@@ -69,23 +72,34 @@ pub(super) fn apply(transform: Transform, shape: &[usize], values: Vec<f32>) -> 
             transpose(&values, inputs, outputs),
         )),
         (Transform::HwioToOihw, &[height, width, inputs, outputs]) => {
-            // [H·W, I, O] → [O, I, H·W] is a transpose of the whole, then one of each output's matrix.
-            let area = height * width;
-            let by_output = transpose(&values, area * inputs, outputs);
-            let kernels = by_output
-                .chunks(area * inputs)
-                .flat_map(|kernel| transpose(kernel, area, inputs))
-                .collect();
+            let kernels = oihw(&values, height * width, inputs, outputs);
             Some(Tensor::new(vec![outputs, inputs, height, width], kernels))
         }
         _ => None,
     }
 }
 
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns)
-        .flat_map(|column| (0..rows).map(move |row| values[row * columns + column]))
-        .collect()
+/// `[inputs, outputs]` → `[outputs, inputs]`: a kernel of area 1.
+fn transpose(values: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
+    oihw(values, 1, inputs, outputs)
+}
+
+/// `[area, inputs, outputs]` → `[outputs, inputs, area]`, in blocks that stay in a core's cache on both sides.
+fn oihw(values: &[f32], area: usize, inputs: usize, outputs: usize) -> Vec<f32> {
+    let mut kernels = vec![0.0; values.len()];
+    let starts = |axis: usize| (0..axis).step_by(BLOCK);
+    for (input, output) in starts(inputs).flat_map(|i| starts(outputs).map(move |o| (i, o))) {
+        let last = outputs.min(output + BLOCK);
+        for (place, i) in
+            (0..area).flat_map(|p| (input..inputs.min(input + BLOCK)).map(move |i| (p, i)))
+        {
+            let row = &values[(place * inputs + i) * outputs..][output..last];
+            for (o, &value) in (output..last).zip(row) {
+                kernels[(o * inputs + i) * area + place] = value;
+            }
+        }
+    }
+    kernels
 }
 
 #[cfg(test)]

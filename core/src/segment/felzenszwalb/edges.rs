@@ -5,13 +5,15 @@
 //! by their high bits alone, stably, is most of the sort; costs that agree in them are told apart exactly after.
 
 use super::blur::CHANNELS;
-use super::sort::{self, Histograms};
+use super::forest::Forest;
+use super::sort::{self, Histograms, LeadingDigits};
 
 /// Bits of a pixel's number.
 pub(super) const PIXEL_BITS: u32 = 24;
 /// Bits of a record below the key: direction and pixel.
 const PLACE_BITS: u32 = PIXEL_BITS + 2;
 const PIXEL_MASK: u64 = (1 << PIXEL_BITS) - 1;
+const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 
 /// Where an edge leads, in the order in which scikit-image lists them.
 #[derive(Clone, Copy)]
@@ -26,6 +28,8 @@ const DIRECTIONS: usize = 4;
 
 /// Edges glanced at together.
 const BLOCK: usize = 64;
+/// Shares of the edges, cheapest first, that the rounds go up to.
+const ROUNDS: [f64; 4] = [0.125, 0.25, 0.5, 1.0];
 
 /// All edges of an image.
 #[derive(Debug, Default)]
@@ -34,10 +38,16 @@ pub(super) struct Edges {
     width: usize,
     /// Costs by direction, then by pixel; places without an edge are never read.
     costs: Vec<f64>,
+    /// Those not visited yet, by direction and pixel.
     records: Vec<u64>,
+    leading: LeadingDigits,
+    /// Those of a round, at its start.
+    round: Vec<u64>,
     /// The other half of the sort's ping-pong.
     sorted: Vec<u64>,
     histograms: Histograms,
+    /// Those that were kept, ascending.
+    kept: Vec<u64>,
     /// Rows pushed so far.
     rows: usize,
 }
@@ -50,8 +60,10 @@ impl Edges {
         // Never cleared: every place that is read has been written for this image before.
         self.costs.resize(DIRECTIONS * height * width, 0.0);
         self.records.resize(count, 0);
-        self.sorted.resize(count, 0);
-        self.histograms.clear();
+        // One more: the place of a record is written before it is known to count.
+        self.round.resize(count + 1, 0);
+        self.sorted.resize(count + 1, 0);
+        self.leading.clear();
     }
 
     /// Pixels of the image.
@@ -126,69 +138,149 @@ impl Edges {
         for ((record, &cost), place) in records.iter_mut().zip(&*costs).zip(place..) {
             *record = sort::key(cost) << PLACE_BITS | place;
         }
-        self.histograms.count(records, PLACE_BITS);
+        self.leading.count(records, PLACE_BITS);
     }
 
-    /// Sorts the edges by cost; equal costs keep their order.
-    pub(super) fn sort(&mut self) {
+    /// Visits the edges in ascending order of cost, equal costs in their order, and keeps those for which `visit` says
+    /// so. Edges within a set may be left out.
+    ///
+    /// It goes in rounds, the cheapest edges first (filter-Kruskal: Osipov, Sanders and Singler, ALENEX 2009). What lies
+    /// within a set is dropped between rounds, in the order of pixels, where one read brings the next, and is never
+    /// sorted: by then that is most of the dear edges.
+    pub(super) fn visit_ascending(
+        &mut self,
+        forest: &mut Forest,
+        visit: impl Fn(&mut Forest, &Edge) -> bool,
+    ) {
+        let places = Places::of(self.height, self.width);
+        self.kept.clear();
+        for share in ROUNDS {
+            forest.flatten();
+            let bound = self.leading.bound(share, PLACE_BITS);
+            let taken = self.start_round(bound, forest, &places);
+            self.sort_round(taken, &places);
+            places.visit(&self.round[..taken], &self.costs, forest, |forest, edge| {
+                if visit(forest, edge) {
+                    self.kept.push(edge.record);
+                }
+            });
+        }
+    }
+
+    /// Visits what was kept, in the same order. Edges within a set may be left out.
+    pub(super) fn visit_kept(&mut self, forest: &mut Forest, visit: impl Fn(&mut Forest, &Edge)) {
+        let places = Places::of(self.height, self.width);
+        places.visit(&self.kept, &self.costs, forest, visit);
+    }
+
+    /// Moves the edges below `bound` from `records` to the start of `round`, and drops those within a set.
+    fn start_round(&mut self, bound: u64, forest: &Forest, places: &Places) -> usize {
+        let (mut taken, mut left, mut next) = (0, 0, 0);
+        // Edges of a direction lie together, so that where their ends are is looked up once.
+        for (direction, [one, other]) in (1_u64..).zip(places.ends) {
+            let last = direction << PIXEL_BITS;
+            while let Some(&record) = self.records.get(next)
+                && record & PLACE_MASK < last
+            {
+                let pixel = (record & PIXEL_MASK) as usize;
+                let apart = usize::from(!forest.share_a_parent(pixel + one, pixel + other));
+                let now = apart * usize::from(record < bound);
+                // Written at once and kept by counting: a branch would be mispredicted every other time.
+                self.round[taken] = record;
+                taken += now;
+                self.records[left] = record;
+                left += apart - now;
+                next += 1;
+            }
+        }
+        self.records.truncate(left);
+        taken
+    }
+
+    /// Sorts the first edges of `round` by cost; equal costs keep their order.
+    fn sort_round(&mut self, count: usize, places: &Places) {
         let Self {
-            records,
+            round,
             sorted,
             histograms,
+            costs,
             ..
         } = self;
-        sort::by_key(records, sorted, histograms, PLACE_BITS);
-        let pixels = self.height * self.width;
-        let costs = &self.costs;
-        sort::settle_ties(&mut self.records, PLACE_BITS, |record| {
-            let (direction, pixel) = place(record);
-            costs[direction * pixels + pixel]
+        histograms.count(&round[..count], PLACE_BITS);
+        sort::by_key(
+            &mut round[..count],
+            &mut sorted[..count],
+            histograms,
+            PLACE_BITS,
+        );
+        std::mem::swap(round, sorted);
+        sort::settle_ties(&mut round[..count], PLACE_BITS, |record| {
+            costs[places.cost(record)]
         });
     }
+}
 
-    /// Visits the edges in order and keeps those for which `visit` says so. Those for which `glance` says no are
-    /// dropped unvisited.
-    ///
-    /// A glance is taken at a block of edges before the first of them is visited. It has no branches to mispredict, so
-    /// that the block's scattered reads overlap; the visits then find what they need in the innermost cache.
+/// Where edges are in an image.
+struct Places {
+    pixels: usize,
+    /// By direction: how far both ends are from the pixel in whose name the edge is listed.
+    ends: [[usize; 2]; DIRECTIONS],
+}
+
+impl Places {
+    const fn of(height: usize, width: usize) -> Self {
+        Self {
+            pixels: height * width,
+            ends: [[1, 0], [width, 0], [width + 1, 0], [1, width]],
+        }
+    }
+
+    /// An edge's two pixels.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "pixels are numbered in 24 bits"
     )]
-    pub(super) fn retain<S>(
-        &mut self,
-        state: &mut S,
-        glance: impl Fn(&mut S, [u32; 2]) -> bool,
-        visit: impl Fn(&mut S, &Edge) -> bool,
+    fn ends(&self, record: u64) -> [u32; 2] {
+        let (direction, pixel) = place(record);
+        self.ends[direction].map(|end| (pixel + end) as u32)
+    }
+
+    /// Where its cost is.
+    const fn cost(&self, record: u64) -> usize {
+        let (direction, pixel) = place(record);
+        direction * self.pixels + pixel
+    }
+
+    /// Visits edges in their order. Some of those within a set are left out.
+    ///
+    /// A block of edges is glanced at before the first of them is visited. That has no branches to mispredict, so the
+    /// block's scattered reads overlap; the visits then find what they need in the innermost cache.
+    fn visit(
+        &self,
+        records: &[u64],
+        costs: &[f64],
+        forest: &mut Forest,
+        mut visit: impl FnMut(&mut Forest, &Edge),
     ) {
-        let (pixels, width) = (self.pixels(), self.width);
-        // By direction: how far both ends are from the pixel in whose name the edge is listed.
-        let ends = [[1, 0], [width, 0], [width + 1, 0], [1, width]];
-        let mut kept = 0;
         let mut block = [Edge::default(); BLOCK];
-        for start in (0..self.records.len()).step_by(BLOCK) {
-            let end = self.records.len().min(start + BLOCK);
+        for records in records.chunks(BLOCK) {
             let mut candidates = 0;
-            for &record in &self.records[start..end] {
-                let (direction, pixel) = place(record);
-                let ends = ends[direction].map(|end| (pixel + end) as u32);
+            for &record in records {
+                let ends = self.ends(record);
                 block[candidates] = Edge {
                     record,
                     ends,
                     cost: 0.0,
                 };
-                candidates += usize::from(glance(state, ends));
+                candidates += usize::from(forest.may_differ(ends));
             }
             for edge in &mut block[..candidates] {
-                let (direction, pixel) = place(edge.record);
-                edge.cost = self.costs[direction * pixels + pixel];
+                edge.cost = costs[self.cost(edge.record)];
             }
             for edge in &block[..candidates] {
-                self.records[kept] = edge.record;
-                kept += usize::from(visit(state, edge));
+                visit(forest, edge);
             }
         }
-        self.records.truncate(kept);
     }
 }
 
@@ -213,7 +305,7 @@ impl Edge {
 }
 
 /// Direction and pixel of a record.
-fn place(record: u64) -> (usize, usize) {
+const fn place(record: u64) -> (usize, usize) {
     let direction = record >> PIXEL_BITS & 3;
     let pixel = record & PIXEL_MASK;
     (direction as usize, pixel as usize)

@@ -50,6 +50,26 @@ impl Forest {
         one != other
     }
 
+    /// Lets every pixel's parent be its root.
+    pub(super) fn flatten(&mut self) {
+        for pixel in 0..self.parents.len() {
+            let mut root = self.parents[pixel];
+            loop {
+                let parent = self.parents[root as usize];
+                if parent == root {
+                    break;
+                }
+                root = parent;
+            }
+            self.parents[pixel] = root;
+        }
+    }
+
+    /// Whether two pixels have one parent: right after [`Self::flatten`], whether they are in one set.
+    pub(super) fn share_a_parent(&self, one: usize, other: usize) -> bool {
+        self.parents[one] == self.parents[other]
+    }
+
     fn root(&mut self, pixel: u32) -> u32 {
         let mut pixel = pixel;
         loop {
@@ -78,20 +98,18 @@ impl Forest {
         false
     }
 
-    /// Joins the sets of an edge's ends if either has fewer than `min_size` pixels. Returns whether the edge still separates them.
-    pub(super) fn join_small(&mut self, edge: &Edge, min_size: u32) -> bool {
+    /// Joins the sets of an edge's ends if either has fewer than `min_size` pixels.
+    pub(super) fn join_small(&mut self, edge: &Edge, min_size: u32) {
         let [one, other] = edge.ends().map(|pixel| self.root(pixel));
         if one == other {
-            return false;
+            return;
         }
         let smaller = self.sets[one as usize]
             .size
             .min(self.sets[other as usize].size);
-        if smaller >= min_size {
-            return true;
+        if smaller < min_size {
+            self.join(one, other, 0.0);
         }
-        self.join(one, other, 0.0);
-        false
     }
 
     /// Joins two roots by an edge of this cost, the internal difference of the union: edges come in ascending order.

@@ -1,5 +1,5 @@
-//! A stable sort of records by the 33 high bits of a cost: three counting passes of 11 bits, whose histograms are
-//! gathered as the records are made. What agrees in those bits is then put in order by the whole cost.
+//! A stable sort of records by the 33 high bits of a cost: three counting passes of 11 bits. What agrees in those bits
+//! is then put in order by the whole cost.
 
 /// Bits of one pass: its counters stay in the innermost cache.
 const DIGIT_BITS: u32 = 11;
@@ -16,16 +16,12 @@ const EXPONENT_BASE: u64 = (1023 - 31) << MANTISSA_BITS;
 pub(super) struct Histograms([Vec<u32>; PASSES]);
 
 impl Histograms {
-    /// Forgets all records.
-    pub(super) fn clear(&mut self) {
+    /// Counts the digits of records, whose key begins at bit `shift`.
+    pub(super) fn count(&mut self, records: &[u64], shift: u32) {
         for histogram in &mut self.0 {
             histogram.clear();
             histogram.resize(DIGITS, 0);
         }
-    }
-
-    /// Counts the digits of more records, whose key begins at bit `shift`.
-    pub(super) fn count(&mut self, records: &[u64], shift: u32) {
         let [low, middle, high] = &mut self.0;
         let (low, middle, high) = (
             &mut low[..DIGITS],
@@ -37,6 +33,50 @@ impl Histograms {
             middle[digit(*record, shift + DIGIT_BITS)] += 1;
             high[digit(*record, shift + 2 * DIGIT_BITS)] += 1;
         }
+    }
+}
+
+/// How often each leading digit occurs.
+#[derive(Debug, Default)]
+pub(super) struct LeadingDigits {
+    counts: Vec<u32>,
+    records: usize,
+}
+
+impl LeadingDigits {
+    /// Bits of a key below its leading digit: those of the two earlier passes.
+    const SHIFT: u32 = DIGIT_BITS * 2;
+
+    /// Forgets all records.
+    pub(super) fn clear(&mut self) {
+        self.counts.clear();
+        self.counts.resize(DIGITS, 0);
+        self.records = 0;
+    }
+
+    /// Counts the leading digits of more records, whose key begins at bit `shift`.
+    pub(super) fn count(&mut self, records: &[u64], shift: u32) {
+        let counts = &mut self.counts[..DIGITS];
+        for record in records {
+            counts[digit(*record, shift + Self::SHIFT)] += 1;
+        }
+        self.records += records.len();
+    }
+
+    /// What records of at least a `share` of all, those with the smallest digits, are below: a record without its low
+    /// bits.
+    pub(super) fn bound(&self, share: f64, shift: u32) -> u64 {
+        let mut below = 0;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "an image has far fewer than 2^53 edges"
+        )]
+        let reached = |&count: &u32| {
+            below += u64::from(count);
+            below as f64 >= share * self.records as f64
+        };
+        let last = self.counts.iter().position(reached);
+        (last.unwrap_or(DIGITS) as u64 + 1) << (shift + Self::SHIFT)
     }
 }
 
@@ -54,10 +94,10 @@ pub(super) const fn key(cost: f64) -> u64 {
     (cost.to_bits() >> (f64::MANTISSA_DIGITS - 1 - MANTISSA_BITS)).saturating_sub(EXPONENT_BASE)
 }
 
-/// Sorts records by their key, which begins at bit `shift`. Equal keys keep their order.
-pub(super) fn by_key(
-    records: &mut Vec<u64>,
-    sorted: &mut Vec<u64>,
+/// Sorts records by their key, which begins at bit `shift`, into `sorted`. Equal keys keep their order.
+pub(super) fn by_key<'a>(
+    mut records: &'a mut [u64],
+    mut sorted: &'a mut [u64],
     histograms: &mut Histograms,
     shift: u32,
 ) {
@@ -75,7 +115,7 @@ pub(super) fn by_key(
             sorted[*place as usize] = record;
             *place += 1;
         }
-        std::mem::swap(records, sorted);
+        std::mem::swap(&mut records, &mut sorted);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::Folder;
-use crate::masks::MasksError;
 use crate::masks::source::{Class, SourceImage, SourceSet};
+use crate::masks::{Layout, MasksError};
 
 /// Deepest folder below a class. Links are followed, and one may lead back to a folder above it.
 const DEPTH: usize = 32;
@@ -14,6 +14,7 @@ const DEPTH: usize = 32;
 pub(super) fn find(input: &Path) -> Result<SourceSet, MasksError> {
     let top = Folder::read(input, Path::new(""))?;
     let mut set = SourceSet {
+        layout: Layout::ImageFolder.name(),
         root: input.to_owned(),
         classes: Vec::new(),
         images: Vec::new(),

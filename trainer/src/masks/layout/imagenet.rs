@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::Folder;
 use super::text::TextFile;
-use crate::masks::MasksError;
 use crate::masks::source::{Class, SourceImage, SourceSet};
+use crate::masks::{Layout, MasksError};
 use crate::shards::Split;
 
 /// The synset of each class on a line of its own; the line's number is the stored label.
@@ -23,6 +23,7 @@ const VALIDATION_SYNSETS: &str = "imagenet_2012_validation_synset_labels.txt";
 pub(super) fn find(input: &Path, lists: &Path, split: Split) -> Result<SourceSet, MasksError> {
     let (classes, places) = classes(lists)?;
     let mut set = SourceSet {
+        layout: Layout::ImageNet.name(),
         root: input.to_owned(),
         classes,
         images: Vec::new(),

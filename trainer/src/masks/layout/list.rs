@@ -5,13 +5,14 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use super::text::TextFile;
-use crate::masks::MasksError;
 use crate::masks::source::{Class, SourceImage, SourceSet};
+use crate::masks::{Layout, MasksError};
 
 /// Reads a list. Paths are relative to the list's folder; classes count from 1, as shards store them.
 pub(super) fn find(input: &Path) -> Result<SourceSet, MasksError> {
     let list = TextFile::read(input.to_owned())?;
     let mut set = SourceSet {
+        layout: Layout::List.name(),
         root: input.parent().unwrap_or(Path::new("")).to_owned(),
         classes: Vec::new(),
         images: Vec::new(),

@@ -1,5 +1,8 @@
 //! The program itself: what it leaves behind, and how it says no.
 
+mod bad_input;
+mod reports;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -39,6 +42,31 @@ fn a_published_checkpoint_becomes_a_whole_model_directory() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(ModelDirectory::open(&place).unwrap().manifest().pretrained);
     assert_eq!(entries(store.path()), ["tiny"]);
+}
+
+/// A ResNet-200 takes any machine more than the second from which on there is something to see.
+#[test]
+fn progress_is_shown_on_a_terminal_and_nowhere_else() {
+    let store = tempfile::tempdir().unwrap();
+    let place = |name: &str| store.path().join(name).to_str().unwrap().to_owned();
+    let (seen, quiet) = (place("seen"), place("quiet"));
+    let arguments = ["--arch", "resnet200"];
+    let terminal = Command::new("python3")
+        .args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])"])
+        .arg(env!("CARGO_BIN_EXE_detcon-convert"))
+        .args(["demo", &seen])
+        .args(arguments)
+        .env("TERM", "xterm")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&terminal.stdout);
+    assert!(shown.contains("making an untrained model, "), "{shown}");
+    assert!(shown.contains("seen: an untrained resnet200"), "{shown}");
+    let output = convert(&[&["demo", &quiet], &arguments[..]].concat());
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
 }
 
 /// Killed at any point, an import leaves no directory that could be taken for a model, and the next one works.

@@ -1,0 +1,28 @@
+//! Many clients at once, some hostile, some gone before the answer.
+
+use detcon_tests::crowd::{self, Crowd};
+use detcon_tests::models;
+use detcon_tests::service::{self, Service};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_a_crowd_has_one_outcome_and_none_is_wrong() {
+    let store = service::store(&[&models::imported("tiny", 0)]);
+    let service = Service::start(store.path(), &[]).await;
+    let crowd = Crowd {
+        requests: 600,
+        clients: 24,
+        seed: 7,
+    };
+    let outcomes = crowd::send(service.address, "/v1/embeddings", crowd).await;
+    assert!(outcomes.wrong.is_empty(), "{:#?}", outcomes.wrong);
+    assert_eq!(outcomes.requests(), crowd.requests);
+    assert!(
+        outcomes.answered > 400 && outcomes.left > 20,
+        "{outcomes:?}"
+    );
+    assert!(
+        outcomes.rejected.values().sum::<usize>() > 20,
+        "{outcomes:?}"
+    );
+    service.stop().await;
+}

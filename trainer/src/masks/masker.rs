@@ -1,0 +1,92 @@
+//! The masks of an image, whatever they come from: a segmentation of its pixels, a grid, or maps that were given.
+
+use std::fs;
+use std::path::Path;
+
+use detcon_core::image::{ImageLimits, RgbImage};
+use detcon_core::regions::RegionError;
+use detcon_core::segment::{Felzenszwalb, Grid, SegmentError, SegmentMap, Workspace};
+
+use super::{Annotations, MaskSource, MasksError, SourceImage};
+
+/// A [`MaskSource`], checked and ready.
+pub(super) enum Masker<'a> {
+    Felzenszwalb(Vec<Felzenszwalb>),
+    Grid(Grid),
+    Annotations(&'a Annotations),
+    LabelMaps(&'a Path),
+}
+
+/// Why an image has no mask.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MaskFailure {
+    #[error(transparent)]
+    Segmentation(#[from] SegmentError),
+    #[error("Its annotations cannot be drawn: {0}")]
+    Region(#[from] RegionError),
+    #[error("The annotations do not list it.")]
+    NotAnnotated,
+    #[error("Its label map could not be read: {0}.")]
+    LabelMap(std::io::Error),
+    #[error(
+        "Its mask is for {mask_height}x{mask_width} pixels (height x width), and the image as stored has \
+         {height}x{width}."
+    )]
+    Size {
+        mask_height: u32,
+        mask_width: u32,
+        height: u32,
+        width: u32,
+    },
+}
+
+impl<'a> Masker<'a> {
+    pub(super) fn of(source: &'a MaskSource) -> Result<Self, MasksError> {
+        match source {
+            MaskSource::Felzenszwalb { segmentations } if segmentations.is_empty() => {
+                let (scales, min_sizes) = (0, 0);
+                Err(MasksError::Uneven { scales, min_sizes })
+            }
+            MaskSource::Felzenszwalb { segmentations } => {
+                let methods = segmentations.iter().map(|one| one.method());
+                Ok(Self::Felzenszwalb(methods.collect::<Result<_, _>>()?))
+            }
+            MaskSource::Grid { rows, columns } => Ok(Self::Grid(Grid::new(*rows, *columns)?)),
+            MaskSource::Annotations(annotations) => Ok(Self::Annotations(annotations)),
+            MaskSource::LabelMaps { folder } => Ok(Self::LabelMaps(folder)),
+        }
+    }
+
+    /// The masks of an image with these pixels: one or more, whose ids leave no gaps.
+    pub(super) fn maps(
+        &self,
+        image: &SourceImage,
+        pixels: &RgbImage,
+        limits: &ImageLimits,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<SegmentMap>, MaskFailure> {
+        let (height, width) = (pixels.height(), pixels.width());
+        match self {
+            Self::Felzenszwalb(methods) => {
+                let maps = methods.iter().map(|it| it.segment(pixels, workspace));
+                Ok(maps.collect::<Result<_, _>>()?)
+            }
+            Self::Grid(grid) => Ok(vec![grid.segment(height, width)?]),
+            Self::Annotations(given) => Ok(vec![given.map(&image.path, height, width)?]),
+            Self::LabelMaps(folder) => {
+                let path = folder.join(image.path.with_extension("png"));
+                let png = fs::read(path).map_err(MaskFailure::LabelMap)?;
+                let map = SegmentMap::from_png(&png, limits)?;
+                if (map.height(), map.width()) == (height, width) {
+                    return Ok(vec![map.compact()]);
+                }
+                Err(MaskFailure::Size {
+                    mask_height: map.height(),
+                    mask_width: map.width(),
+                    height,
+                    width,
+                })
+            }
+        }
+    }
+}
