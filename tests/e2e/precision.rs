@@ -145,10 +145,10 @@ fn an_image_has_the_same_embedding_alone_and_in_any_batch() {
                 images: images.concat(),
             };
             let found = engine.run(&batch, Output::Embedding).unwrap();
-            let size = found.values().len() / images.len();
+            let length = found.values().len() / images.len();
             found
                 .values()
-                .chunks_exact(size)
+                .chunks_exact(length)
                 .map(<[f32]>::to_vec)
                 .collect::<Vec<_>>()
         };
