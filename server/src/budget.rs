@@ -6,9 +6,17 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::config::EngineArguments;
 use crate::engine::Compute;
+
+/// How long engine threads spin where they have processors of their own: ONNX Runtime's default.
+const SPINNING_APART: Duration = Duration::from_millis(1);
+/// How long they spin where decoding shares their processors: over the gaps between a graph's nodes, so that a lone
+/// image is as fast as with endless spinning, and no longer, so that decoding has the processor as soon as it can. On
+/// 2 cores (ResNet-50 in int8) a lone client waits 0.5 ms less than without spinning, and as many images are answered.
+const SPINNING_SHARED: Duration = Duration::from_micros(50);
 
 /// Threads for each part of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +36,15 @@ impl Budget {
     fn shared(arguments: &EngineArguments, processors: NonZeroUsize) -> Self {
         let threads = arguments.engine_threads.unwrap_or(processors);
         let decode = arguments.decode_threads.unwrap_or(processors);
-        let enough = threads.get() + decode.get() <= processors.get();
-        let spinning = arguments.engine_spinning.unwrap_or(enough);
+        let apart = threads.get() + decode.get() <= processors.get();
+        let spinning = arguments.engine_spinning.map_or(
+            if apart {
+                SPINNING_APART
+            } else {
+                SPINNING_SHARED
+            },
+            |microseconds| Duration::from_micros(microseconds.into()),
+        );
         Self {
             compute: Compute { threads, spinning },
             decode,
@@ -106,24 +121,24 @@ mod tests {
         engine: EngineArguments,
     }
 
-    fn budget(flags: &[&str], processors: usize) -> (usize, usize, bool) {
+    fn budget(flags: &[&str], processors: usize) -> (usize, usize, u128) {
         let flags = ["program"].iter().chain(flags);
         let arguments = Program::parse_from(flags).engine;
         let budget = Budget::shared(&arguments, processors.try_into().unwrap());
         (
             budget.compute.threads.get(),
             budget.decode.get(),
-            budget.compute.spinning,
+            budget.compute.spinning.as_micros(),
         )
     }
 
     #[test]
-    fn engine_threads_spin_only_where_decoding_has_processors_of_its_own() {
-        assert_eq!(budget(&[], 4), (4, 4, false));
-        assert_eq!(budget(&["--engine-threads", "3"], 4), (3, 4, false));
+    fn engine_threads_spin_long_only_where_decoding_has_processors_of_its_own() {
+        assert_eq!(budget(&[], 4), (4, 4, 50));
+        assert_eq!(budget(&["--engine-threads", "3"], 4), (3, 4, 50));
         let apart = ["--engine-threads", "3", "--decode-threads", "1"];
-        assert_eq!(budget(&apart, 4), (3, 1, true));
-        assert_eq!(budget(&["--engine-spinning", "true"], 4), (4, 4, true));
+        assert_eq!(budget(&apart, 4), (3, 1, 1000));
+        assert_eq!(budget(&["--engine-spinning", "0"], 4), (4, 4, 0));
     }
 
     #[cfg(target_os = "linux")]

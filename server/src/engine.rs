@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Duration;
 
 use detcon_core::arch::Stage;
 use detcon_core::checkpoint::Tensor;
@@ -12,6 +13,8 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::TensorRef;
 
+/// ONNX Runtime's name of a session's longest spin, in microseconds.
+const SPIN_DURATION: &str = "session.intra_op.spin_duration_us";
 /// The graph's input: uint8 RGB `[N, H, W, 3]`.
 pub(crate) const INPUT: &str = "images";
 
@@ -111,9 +114,9 @@ pub struct Batch {
 pub struct Compute {
     /// Threads of a session.
     pub threads: NonZeroUsize,
-    /// Whether threads without work wait in a loop for a moment, which spares a call of the system's and takes the
-    /// processor from others.
-    pub spinning: bool,
+    /// How long threads without work wait in a loop, which spares a call of the system's and takes the processor from
+    /// others.
+    pub spinning: Duration,
 }
 
 /// A model's sessions.
@@ -227,7 +230,9 @@ fn session(runtime: &Runtime, graph: &Path, compute: Compute) -> Result<Session,
         .map_err(ort::Error::from)?
         .with_intra_threads(compute.threads.get())
         .map_err(ort::Error::from)?
-        .with_intra_op_spinning(compute.spinning)
+        .with_intra_op_spinning(!compute.spinning.is_zero())
+        .map_err(ort::Error::from)?
+        .with_config_entry(SPIN_DURATION, compute.spinning.as_micros().to_string())
         .map_err(ort::Error::from)?
         .commit_from_file(graph)?)
 }

@@ -15,6 +15,8 @@ mod demand;
 mod encode;
 pub mod engine;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod input;
 mod observe;
 mod pipeline;

@@ -88,7 +88,7 @@ fn options(limits: BatchLimits) -> EngineOptions {
         precision: PrecisionChoice::Fp32,
         compute: Compute {
             threads: NonZeroUsize::MIN,
-            spinning: false,
+            spinning: Duration::ZERO,
         },
         turns: Turns::default(),
         limits,

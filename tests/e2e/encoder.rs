@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use detcon_core::arch::Depth;
 use detcon_core::checkpoint::Checkpoint;
@@ -64,7 +65,7 @@ fn the_reference_forward_pass_equals_the_published_code() {
 /// Two threads, so that what one leaves to another is tested too.
 const COMPUTE: Compute = Compute {
     threads: NonZeroUsize::new(2).unwrap(),
-    spinning: false,
+    spinning: Duration::ZERO,
 };
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Duration;
 
 use detcon_converter::quantize::{Method, QuantizeOptions, Target, quantize};
 use detcon_core::files::Existing;
@@ -132,7 +133,7 @@ fn an_image_has_the_same_embedding_alone_and_in_any_batch() {
         let model = models::imported(arch, 0);
         let compute = Compute {
             threads: NonZeroUsize::new(2).unwrap(),
-            spinning: false,
+            spinning: Duration::ZERO,
         };
         let mut engine = Engine::open(&RUNTIME, &model, Precision::Fp32, compute).unwrap();
         let (side, inputs) = (

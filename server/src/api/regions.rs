@@ -2,6 +2,9 @@
 
 mod given;
 
+#[cfg(fuzzing)]
+pub(crate) use given::fuzz_given;
+
 use std::str::FromStr;
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use detcon_core::model::{Manifest, Precision};
 
 use super::count;
@@ -29,10 +29,10 @@ pub struct EngineArguments {
     /// Images decoded and resized at the same time [default: the processors this process may use].
     #[arg(long, env = "DETCON_DECODE_THREADS", value_name = "N", value_parser = count)]
     pub decode_threads: Option<NonZeroUsize>,
-    /// Whether engine threads that wait for work do so in a loop [default: only where there are processors enough for
-    /// engine and decoding together].
-    #[arg(long, env = "DETCON_ENGINE_SPINNING", value_name = "BOOL", action = ArgAction::Set)]
-    pub engine_spinning: Option<bool>,
+    /// How long engine threads without work wait for it in a loop, in microseconds; 0 never [default: 1000 where there
+    /// are processors enough for engine and decoding together, else 50].
+    #[arg(long, env = "DETCON_ENGINE_SPINNING", value_name = "MICROSECONDS", value_parser = value_parser!(u32).range(..=100_000))]
+    pub engine_spinning: Option<u32>,
     /// Most images in one engine call.
     #[arg(long, env = "DETCON_MAX_BATCH", value_name = "N", default_value = "8", value_parser = count)]
     pub max_batch: NonZeroUsize,

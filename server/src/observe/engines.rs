@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::demand::Lane;
+use crate::engine::Output;
 use crate::registry::{Model, State};
 use crate::stats::EngineStats;
 
@@ -26,6 +27,13 @@ struct ModelLabel {
 struct StateLabels {
     model: String,
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InfoLabels {
+    model: String,
+    precision: String,
+    digest: String,
 }
 
 impl Models {
@@ -81,11 +89,29 @@ impl Models {
     }
 }
 
+impl Models {
+    /// What each served model is: always 1, the labels say it.
+    fn info(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("detcon_model_info", "What each served model is.");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (ModelLabel { model: name }, model) in self.ready() {
+            let labels = InfoLabels {
+                model: name,
+                precision: model.precision(Output::Embedding).to_string(),
+                digest: model.digest().to_string(),
+            };
+            ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Models {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         use MetricType::{Counter, Gauge, Histogram};
         let encoder = &mut encoder;
         self.states(encoder)?;
+        self.info(encoder)?;
         let queued = (
             "detcon_queue_images",
             "Images from admission to answer.",

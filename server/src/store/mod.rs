@@ -246,5 +246,21 @@ fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Unpacks an archive into a folder of its own.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_archive(bytes: &[u8]) {
+    use std::io::{Seek as _, Write as _};
+
+    const LIMIT: u64 = 1 << 20;
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(bytes).expect("it can be written");
+    file.rewind().expect("it can be read again");
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let _ = archive::unpack(file, place.path(), LIMIT);
+    let files = std::fs::read_dir(place.path()).expect("it is still there");
+    let files = files.map(|file| file.and_then(|file| file.metadata()).expect("a file"));
+    assert!(files.map(|file| file.len()).sum::<u64>() <= LIMIT);
+}
+
 #[cfg(test)]
 mod tests;

@@ -148,3 +148,18 @@ pub(super) fn unusable(error: &RegionError) -> Problem {
         detail: error.to_string(),
     }
 }
+
+/// Label PNGs, boxes or run lengths for a small image, by the first byte.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_given(bytes: &[u8]) -> Result<(), Problem> {
+    let text = || String::from_utf8_lossy(&bytes[1..]).into_owned();
+    let given = match bytes.first().map(|kind| kind % 3) {
+        Some(0) => Given::Labels(Bytes::copy_from_slice(&bytes[1..])),
+        Some(1) => Given::Boxes(text()),
+        Some(_) => Given::Rle(text()),
+        None => return Ok(()),
+    };
+    let set = given.regions([48, 64], &ImageLimits::default())?;
+    assert!(set.check_size(48, 64).is_ok());
+    Ok(())
+}
