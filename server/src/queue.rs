@@ -108,8 +108,8 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// What has queued while the engine was busy: the job whose turn it is and up to `max` of its kind, none whose time
-    /// is up. Waits for one; nothing when the queue is closed and empty.
+    /// What has queued while the engine was busy: the job whose turn it is and others of its kind, `max` at most, none
+    /// whose time is up. Waits for one; nothing when the queue is closed and empty.
     pub(crate) fn next_batch(&self, max: NonZeroUsize) -> Option<Vec<Job>> {
         let mut waiting = self.lock();
         loop {
@@ -175,9 +175,11 @@ impl Waiting {
         }
     }
 
-    /// That job and up to `max` of its kind, in order.
+    /// That job and others of its kind, in order, `max` at most.
     fn take(&mut self, first: usize, max: usize) -> Vec<Job> {
         let kind = self.jobs[first].1.kind();
+        let alike = self.jobs.iter().filter(|(_, job)| job.kind() == kind);
+        let max = most(alike.count(), max, kind.3);
         let (mut batch, mut rest) = (Vec::with_capacity(max), VecDeque::new());
         for (number, job) in self.jobs.drain(..) {
             if batch.len() < max && job.kind() == kind {
@@ -188,6 +190,16 @@ impl Waiting {
         }
         self.jobs = rest;
         batch
+    }
+}
+
+/// How many of `waiting` images go into a batch of `max` at most. All of them, unless few wait for somebody: then the first
+/// half, which is answered earlier for it, and the others hardly later. Per image a small batch costs little more than a
+/// large one.
+fn most(waiting: usize, max: usize, lane: Lane) -> usize {
+    match lane {
+        Lane::Interactive if waiting * 2 < max => waiting.div_ceil(2),
+        Lane::Interactive | Lane::Bulk => max,
     }
 }
 
@@ -280,6 +292,13 @@ mod tests {
         assert_eq!(order(&soon), [Lane::Interactive, Lane::Bulk]);
         let (late, _answers) = queue(now, now + PATIENCE);
         assert_eq!(order(&late), [Lane::Bulk, Lane::Interactive]);
+    }
+
+    #[test]
+    fn a_few_who_wait_are_answered_in_halves_and_a_crowd_in_full_batches() {
+        let sizes = |lane| [1, 2, 3, 4, 7, 9].map(|waiting| most(waiting, 8, lane).min(waiting));
+        assert_eq!(sizes(Lane::Interactive), [1, 1, 2, 4, 7, 8]);
+        assert_eq!(sizes(Lane::Bulk), [1, 2, 3, 4, 7, 8]);
     }
 
     #[test]

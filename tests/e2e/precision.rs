@@ -6,12 +6,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use detcon_converter::quantize::{Method, QuantizeOptions, Target, quantize};
-use detcon_core::files::Existing;
 use detcon_core::image::{ImageLimits, decode};
 use detcon_core::model::{ModelDirectory, Precision};
 use detcon_server::engine::{Batch, Compute, Engine, Output};
-use detcon_tests::service::{self, RUNTIME, Service, library};
+use detcon_tests::service::{self, RUNTIME, Service};
 use detcon_tests::{golden, models};
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -22,18 +20,7 @@ use crate::answers::vectors;
 fn quantized(arch: &str) -> (tempfile::TempDir, ModelDirectory) {
     let store = service::store(&[]);
     let place = models::link_into(store.path(), &models::imported(arch, 0));
-    let target = Target::Int8 {
-        calibrate: golden::directory().join("images"),
-        method: Method::Mse,
-        held_out: None,
-    };
-    let options = QuantizeOptions {
-        target,
-        most: 8,
-        existing: Existing::Keep,
-    };
-    quantize(&place, &library(), &options).unwrap();
-    let model = ModelDirectory::open(&place).unwrap();
+    let model = models::quantized(&place, false);
     (store, model)
 }
 

@@ -101,7 +101,7 @@ fn count(batcher: &Batcher, name: &str) -> u64 {
 /// The second batch is of the oldest job's size; what came between waits, and keeps its order.
 #[test]
 fn images_of_different_sizes_do_not_share_a_batch() {
-    let (batcher, sizes, go) = start(8, 16);
+    let (batcher, sizes, go) = start(4, 16);
     let mut places = admit(&batcher, 5).unwrap();
     let first = submit(&batcher, 1, &mut places);
     assert_eq!(sizes.recv().unwrap(), 1);
@@ -178,7 +178,7 @@ fn images_whose_time_is_up_are_not_run() {
 
 #[test]
 fn images_that_somebody_waits_for_go_before_bulk() {
-    let (batcher, sizes, go) = start(8, 16);
+    let (batcher, sizes, go) = start(4, 16);
     let mut bulk = batcher.admit(3, Lane::Bulk).unwrap();
     let mut interactive = admit(&batcher, 2).unwrap();
     let first = submit(&batcher, 1, &mut bulk);
