@@ -16,6 +16,7 @@ mod fetch;
 mod input;
 mod observe;
 mod pipeline;
+mod playground;
 mod problem;
 mod protect;
 mod registry;

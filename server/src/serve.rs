@@ -20,6 +20,7 @@ use crate::engine::{EngineError, Runtime};
 use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
+use crate::playground::Playground;
 use crate::protect::tls::{self, TlsError};
 use crate::protect::{Gate, KeysError, Protection};
 use crate::registry::{EngineOptions, Example, Registry, StoreError};
@@ -81,6 +82,10 @@ impl Server {
         let protection = Protection {
             gate: Gate::open(protect.api_keys.clone())?,
             origins: protect.cors_origin.clone(),
+            playground: match protect.no_playground {
+                true => Playground::Hidden,
+                false => Playground::Served,
+            },
         };
         let tls = match (&protect.tls_cert, &protect.tls_key) {
             (Some(cert), Some(key)) => Some(tls::config(cert, key)?),

@@ -54,7 +54,14 @@ fn bearer(request: Request<Body>, key: &str) -> Request<Body> {
 #[tokio::test]
 async fn probes_and_the_documentation_are_open_and_all_else_needs_a_key() {
     let router = locked();
-    for open in ["/livez", "/readyz", "/openapi.json", "/docs/"] {
+    for open in [
+        "/livez",
+        "/readyz",
+        "/openapi.json",
+        "/docs/",
+        "/",
+        "/playground/main.js",
+    ] {
         assert_eq!(
             answer(&router, ask(Method::GET, open)).await.status,
             200,

@@ -1,7 +1,7 @@
 // Colours: one for each region, and the scale of similarities.
 
 /** From far to near: dark violet over red to pale yellow, each step lighter than the last. */
-const SCALE = [[13, 8, 40], [66, 10, 104], [120, 28, 109], [174, 48, 92], [219, 80, 59], [246, 129, 18], [250, 193, 52], [252, 247, 170]];
+const SCALE = [[13, 8, 40], [66, 10, 104], [120, 28, 109], [174, 48, 92], [219, 80, 59], [246, 129, 18], [250, 193, 52], [253, 234, 128]];
 /** Turns of the hue from one region to the next: the golden ratio keeps neighbours apart. */
 const TURN = 0.618034;
 
@@ -19,15 +19,19 @@ export function heat(share) {
   return SCALE[index].map((value, channel) => value + (place - index) * (SCALE[index + 1][channel] - value));
 }
 
+/** Three shares as one colour: the first is its lightness, the others lead from green to red and from blue to yellow. */
+export const threefold = ([first, second, third]) => oklab(0.32 + 0.58 * first, 0.24 * (second - 0.5), 0.26 * (third - 0.5));
+
 /** A colour as CSS writes it. */
 export const css = (colour) => `rgb(${colour.map(Math.round).join(' ')})`;
 
 /** The scale as a CSS gradient. */
 export const gradient = () => `linear-gradient(90deg, ${SCALE.map(css).join(', ')})`;
 
-/** Björn Ottosson's OKLCH to sRGB. */
-function oklch(lightness, chroma, hue) {
-  const [a, b] = [chroma * Math.cos(hue), chroma * Math.sin(hue)];
+const oklch = (lightness, chroma, hue) => oklab(lightness, chroma * Math.cos(hue), chroma * Math.sin(hue));
+
+/** Björn Ottosson's OKLab to sRGB, in which like numbers look alike. */
+function oklab(lightness, a, b) {
   const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
   const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
   const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;

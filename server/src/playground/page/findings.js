@@ -12,9 +12,9 @@ const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 /** What a region is called: with its figure's letter where there are two. */
 export const regionName = (figures, figure, id) => `Region ${figures.length > 1 ? figures[figure].letter : ''}${id}`;
 
-const swatch = (id) => {
+const swatch = (colour) => {
   const made = element('i', { className: 'swatch' });
-  made.style.background = css(regionColour(id));
+  made.style.background = css(colour);
   return made;
 };
 
@@ -32,7 +32,7 @@ export function segmentFindings(figures, target, pinned, found, { echo, pick, un
   }
   const figure = figures[target.figure];
   const region = figure.region(target.id);
-  const title = heading(swatch(target.id), regionName(figures, target.figure, target.id));
+  const title = heading(...(pinned ? [] : [swatch(regionColour(target.id))]), regionName(figures, target.figure, target.id));
   if (pinned) {
     const release = element('button', { type: 'button', className: 'quiet', textContent: 'Release' });
     release.addEventListener('click', unpin);
@@ -43,11 +43,13 @@ export function segmentFindings(figures, target, pinned, found, { echo, pick, un
   }
   const [x, y, width, height] = region.box;
   const { photo } = figure;
+  const [farthest, closest] = [found.at(-1)?.cosine ?? 0, found[0]?.cosine ?? 1];
   const rows = found.slice(0, LISTED).map((other) => {
     const { id } = other.region;
-    const button = element('button', { type: 'button', className: 'near' }, swatch(id),
+    const share = (other.cosine - farthest) / (closest - farthest || 1);
+    const button = element('button', { type: 'button', className: 'near' }, swatch(pinned ? heat(share) : regionColour(id)),
       element('span', { textContent: regionName(figures, other.figure, id) }),
-      bar(other.cosine), element('b', { textContent: other.cosine.toFixed(3) }));
+      bar(share), element('b', { textContent: other.cosine.toFixed(3) }));
     const place = { figure: other.figure, id };
     for (const event of ['pointerenter', 'focus']) button.addEventListener(event, () => echo(place));
     for (const event of ['pointerleave', 'blur']) button.addEventListener(event, () => echo());
@@ -69,7 +71,7 @@ export function heatFindings(figures, probe, [low, high], under) {
   scale.style.background = gradient();
   if (under !== undefined) {
     const mark = element('i');
-    mark.style.left = `${(100 * (under - low)) / (high - low || 1)}%`;
+    mark.style.left = `${3 + (94 * (under - low)) / (high - low || 1)}%`;
     mark.style.background = css(heat((under - low) / (high - low || 1)));
     scale.append(mark);
   }
@@ -82,10 +84,10 @@ export function heatFindings(figures, probe, [low, high], under) {
 /** About principal components: how much each colour tells. */
 export function colourFindings(explained) {
   const rows = explained.map((share, index) => element('li', {},
-    element('span', { textContent: ['Red', 'Green', 'Blue'][index] }),
-    bar(share, ['#d9534f', '#4fa363', '#4f7fd9'][index]), element('b', { textContent: percent(share) })));
+    element('span', { textContent: ['First: dark to light', 'Second: green to red', 'Third: blue to yellow'][index] }),
+    element('i', { className: `axis axis-${index}` }), element('b', { textContent: percent(share) })));
   return [heading('Principal components'), element('ul', { className: 'nearest components' }, ...rows),
-    hint('Shares of the variance of the cells’ directions. Like colours mean like features; click a place to see what resembles it.')];
+    hint('Shares of the variance of the cells’ directions, those at the edge left out. Like colours mean like features; click a place to see what resembles it.')];
 }
 
 /** The distance of two embeddings. */

@@ -5,7 +5,7 @@ import { Cells, nearest, span } from './analysis.js';
 import { hasKey, models, useKey } from './api.js';
 import { Figure } from './figure.js';
 import { colourFindings, distanceFindings, heatFindings, regionName, segmentFindings } from './findings.js';
-import { paintColours, paintHeat, paintPhoto, paintProbe, paintRegions } from './paint.js';
+import { paintColours, paintHeat, paintLit, paintPhoto, paintProbe, paintRegions } from './paint.js';
 import { receivePhotos } from './receive.js';
 import { defaults, embeddings } from './requests.js';
 import { settingsPanel } from './settings.js';
@@ -126,6 +126,7 @@ function showSegments(present) {
     const shares = look.pinned && new Map(found.filter((other) => other.figure === figure.index)
       .map((other) => [other.region.id, (other.cosine - low) / (high - low || 1)]));
     if (shares && look.pinned.figure === figure.index && lit !== look.pinned.id) shares.set(look.pinned.id, 1);
+    if (shares && lit !== undefined) paintLit(context, figure.photo, figure.labels, lit);
     paintRegions(context, figure.labels, { lit, shares });
   }
   page.findings.replaceChildren(...segmentFindings(present, target, Boolean(look.pinned), found, {

@@ -1,9 +1,9 @@
 // Draws a figure: the photograph, a layer over it, and marks.
 
-import { heat, regionColour } from './colours.js';
+import { heat, regionColour, threefold } from './colours.js';
 
 /** How much of a layer covers the photograph. */
-const COVER = { regions: 0.46, heat: 0.74, colours: 0.86 };
+const COVER = { regions: 0.46, heat: 0.74, colours: 0.84 };
 
 /** The photograph alone, in colour or in grey. */
 export function paintPhoto(context, photo, grey) {
@@ -57,6 +57,20 @@ export function paintRegions(context, { shape: [rows, columns], data }, { lit, s
   over(context, layer, width, height, 1, 1, true);
 }
 
+/** The photograph in its colours where a label is, over what is drawn already. */
+export function paintLit(context, photo, { shape: [rows, columns], data }, label) {
+  const mask = new ImageData(columns, rows);
+  const pixels = new Uint32Array(mask.data.buffer);
+  for (let index = 0; index < pixels.length; index += 1) pixels[index] = data[index] === label ? 0xff000000 : 0;
+  const canvas = new OffscreenCanvas(columns, rows);
+  const masked = canvas.getContext('2d');
+  masked.putImageData(mask, 0, 0);
+  masked.globalCompositeOperation = 'source-in';
+  masked.drawImage(photo.bitmap, 0, 0, columns, rows);
+  context.imageSmoothingEnabled = true;
+  context.drawImage(canvas, 0, 0, context.canvas.width, context.canvas.height);
+}
+
 /** A value for each cell of a figure's feature grid, on the scale of similarities between `low` and `high`. */
 export function paintHeat(context, figure, values, [low, high], smooth) {
   paintCells(context, figure, COVER.heat, smooth, (cell) => heat((values[cell] - low) / (high - low || 1)));
@@ -64,7 +78,7 @@ export function paintHeat(context, figure, values, [low, high], smooth) {
 
 /** A colour for each cell, of three shares. */
 export function paintColours(context, figure, shares, smooth) {
-  paintCells(context, figure, COVER.colours, smooth, (cell) => [0, 1, 2].map((channel) => 255 * shares[3 * cell + channel]));
+  paintCells(context, figure, COVER.colours, smooth, (cell) => threefold(shares.subarray(3 * cell, 3 * cell + 3)));
 }
 
 function paintCells(context, figure, cover, smooth, colour) {

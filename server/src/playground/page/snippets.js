@@ -22,7 +22,7 @@ channels, rows, columns = features.shape
 cells = features.reshape(channels, -1).T
 cells = cells / numpy.maximum(numpy.linalg.norm(cells, axis=1, keepdims=True), 1e-12)
 u, s, _ = numpy.linalg.svd(cells - cells.mean(0), full_matrices=False)
-colours = (u[:, :3] * s[:3]).reshape(rows, columns, 3)  # red, green and blue, not yet scaled to 0..1`,
+colours = (u[:, :3] * s[:3]).reshape(rows, columns, 3)  # lightness, green to red, blue to yellow; not yet scaled`,
   photo: () => '',
 };
 

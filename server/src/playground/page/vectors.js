@@ -74,7 +74,8 @@ export function similarities({ channels, count, cells }, probe) {
 
 /**
  * The first three principal components of several maps together, each scaled to 0..1 between its 2nd and 98th
- * percentile: `{colours: [Float32Array(3 * count) for each map], explained: [share of variance; 3]}`.
+ * percentile. Cells at the edge do not count for either: the zeros around the image would take the first axes.
+ * Gives `{colours: [Float32Array(3 * count) for each map], explained: [share of variance; 3]}`.
  */
 export function principalColours(maps) {
   const mean = meanOf(maps);
@@ -91,13 +92,21 @@ export function principalColours(maps) {
   const colours = centred.map(({ count }) => new Float32Array(3 * count));
   axes.forEach((axis, component) => {
     const values = centred.map((map) => similarities(map, axis));
-    const sorted = Float32Array.from(values.flatMap((list) => [...list])).sort();
+    const sorted = Float32Array.from(values.flatMap((list, index) => innerCells(maps[index]).map((cell) => list[cell]))).sort();
     const [low, high] = [0.02, 0.98].map((share) => sorted[Math.round(share * (sorted.length - 1))]);
     values.forEach((list, index) => list.forEach((value, cell) => {
       colours[index][3 * cell + component] = Math.min(1, Math.max(0, (value - low) / (high - low || 1)));
     }));
   });
   return { colours, explained };
+}
+
+/** The cells that are not at the edge; all of them where that leaves hardly any. */
+function innerCells({ rows, columns, count }) {
+  const all = Array.from({ length: count }, (_, cell) => cell);
+  const inside = (place, length) => place > 0 && place < length - 1;
+  return Math.min(rows, columns) < 5 ? all
+    : all.filter((cell) => inside(Math.floor(cell / columns), rows) && inside(cell % columns, columns));
 }
 
 function less(map, mean) {
@@ -107,10 +116,9 @@ function less(map, mean) {
 
 function sampled(maps) {
   const { channels } = maps[0];
-  const total = maps.reduce((sum, { count }) => sum + count, 0);
-  const step = Math.max(1, Math.ceil(total / SAMPLED));
-  const rows = maps.flatMap(({ cells, count }) => Array.from({ length: Math.ceil(count / step) }, (_, index) =>
-    cells.subarray(index * step * channels, (index * step + 1) * channels)));
+  const inner = maps.flatMap((map) => innerCells(map).map((cell) => map.cells.subarray(cell * channels, (cell + 1) * channels)));
+  const step = Math.ceil(inner.length / SAMPLED);
+  const rows = inner.filter((_, index) => index % step === 0);
   const cells = new Float32Array(rows.length * channels);
   rows.forEach((row, index) => cells.set(row, index * channels));
   return { channels, count: rows.length, cells };
