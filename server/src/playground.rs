@@ -99,7 +99,10 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(playground: Playground) -
     match playground {
         Playground::Hidden => Router::new(),
         Playground::Served => Router::new()
-            .route("/", get(async |headers: HeaderMap| answer(&INDEX, &headers)))
+            .route(
+                "/",
+                get(async |headers: HeaderMap| answer(&INDEX, &headers)),
+            )
             .route(FOLDER, get(file)),
     }
 }

@@ -82,9 +82,10 @@ impl Server {
         let protection = Protection {
             gate: Gate::open(protect.api_keys.clone())?,
             origins: protect.cors_origin.clone(),
-            playground: match protect.no_playground {
-                true => Playground::Hidden,
-                false => Playground::Served,
+            playground: if protect.no_playground {
+                Playground::Hidden
+            } else {
+                Playground::Served
             },
         };
         let tls = match (&protect.tls_cert, &protect.tls_key) {

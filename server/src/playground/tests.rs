@@ -25,10 +25,19 @@ async fn the_page_and_its_files_have_their_types_and_a_policy_that_keeps_them_he
         let headers = &found.headers;
         assert_eq!(headers[header::CONTENT_TYPE], asset.media_type, "{path}");
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-        assert_eq!(headers.get_all(header::CONTENT_SECURITY_POLICY).iter().count(), 1);
+        assert_eq!(
+            headers
+                .get_all(header::CONTENT_SECURITY_POLICY)
+                .iter()
+                .count(),
+            1
+        );
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
-        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+        assert!(
+            !policy.contains("unsafe") && !policy.contains("http"),
+            "{policy}"
+        );
     }
     let data = ask_for(&router, ask(Method::GET, "/v1/models")).await;
     let policy = &data.headers[header::CONTENT_SECURITY_POLICY];
@@ -43,7 +52,9 @@ async fn every_file_that_the_page_names_is_there_and_every_file_is_named() {
     for asset in scripts.chain([&INDEX]) {
         let text = std::str::from_utf8(asset.bytes).unwrap();
         for quoted in text.split(['"', '\'', '`']) {
-            let file = quoted.trim_start_matches("playground/").trim_start_matches("./");
+            let file = quoted
+                .trim_start_matches("playground/")
+                .trim_start_matches("./");
             let kinds = [".js", ".css", ".svg", ".jpg"];
             if kinds.iter().any(|kind| file.ends_with(kind)) && !file.contains(['/', ' ', '$']) {
                 named.insert(file.to_owned());
@@ -64,7 +75,9 @@ fn the_page_names_no_address_outside() {
     for asset in texts.chain([&INDEX]) {
         let text = std::str::from_utf8(asset.bytes).unwrap();
         let text = text.replace("http://www.w3.org/2000/svg", ""); // a name, which nothing fetches
-        for outside in ["http:", "https:", "ws:", "wss:", "\"//", "'//", "url(", "@import"] {
+        for outside in [
+            "http:", "https:", "ws:", "wss:", "\"//", "'//", "url(", "@import",
+        ] {
             assert!(!text.contains(outside), "{} has {outside}", asset.name);
         }
     }
@@ -83,17 +96,33 @@ async fn a_client_that_has_a_file_is_told_so() {
         let request = Request::get("/").header(header::IF_NONE_MATCH, tag);
         request.body(axum::body::Body::empty()).unwrap()
     };
-    for known in [tag.to_owned(), format!("W/{tag}"), format!("\"old\", {tag}")] {
+    for known in [
+        tag.to_owned(),
+        format!("W/{tag}"),
+        format!("\"old\", {tag}"),
+    ] {
         let found = ask_for(&router, again(&known)).await;
-        assert_eq!((found.status, &found.headers[header::ETAG]), (304, &first.headers[header::ETAG]));
+        assert_eq!(
+            (found.status, &found.headers[header::ETAG]),
+            (304, &first.headers[header::ETAG])
+        );
     }
-    assert!(text(&router, again("\"old\"")).await.contains("<!doctype html>"));
+    assert!(
+        text(&router, again("\"old\""))
+            .await
+            .contains("<!doctype html>")
+    );
 }
 
 #[tokio::test]
 async fn what_the_page_does_not_have_is_a_problem_and_without_a_page_all_of_it() {
     let served = page();
-    for path in ["/playground/nope.js", "/playground/..%2Fmain.js", "/playground/", "/playground"] {
+    for path in [
+        "/playground/nope.js",
+        "/playground/..%2Fmain.js",
+        "/playground/",
+        "/playground",
+    ] {
         let found = ask_for(&served, ask(Method::GET, path)).await;
         assert_eq!(found.problem(), (404, "not-found"), "{path}");
     }

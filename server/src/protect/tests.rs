@@ -179,7 +179,11 @@ async fn preflight(router: &Router, origin: &str) -> Answer {
 async fn pages_of_named_origins_may_ask_with_a_key_and_others_may_not() {
     let (_file, gate) = gate();
     let origins = vec!["https://example.org".parse().unwrap()];
-    let router = protected(Protection { gate, origins });
+    let router = protected(Protection {
+        gate,
+        origins,
+        ..Protection::default()
+    });
     let allowed = preflight(&router, "https://example.org").await;
     assert_eq!(allowed.status, 200);
     assert_eq!(

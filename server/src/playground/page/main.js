@@ -329,8 +329,13 @@ page.second.addEventListener('click', (event) => {
   put(1);
 }, true);
 page.copy.addEventListener('click', async () => {
-  await navigator.clipboard.writeText(page.snippet.textContent);
-  page.copy.textContent = 'Copied';
+  try {
+    await navigator.clipboard.writeText(page.snippet.textContent);
+    page.copy.textContent = 'Copied';
+  } catch { // browsers have no clipboard for pages that came without TLS
+    getSelection().selectAllChildren(page.snippet);
+    page.copy.textContent = 'Selected';
+  }
   setTimeout(() => { page.copy.textContent = 'Copy'; }, 1500);
 });
 page['key-form'].addEventListener('submit', (event) => {

@@ -30,8 +30,8 @@ export function labelledChoice(title, ...rest) {
 /** A slider that passes through a list of values. */
 export function slider(title, unit, values, chosen, onInput) {
   const text = (value) => (unit ? `${value} ${unit}` : `${value}`);
-  const output = element('output', { textContent: text(chosen) });
-  const input = element('input', { type: 'range', min: 0, max: values.length - 1, value: values.indexOf(chosen) });
+  const output = element('span', { textContent: text(chosen) });
+  const input = element('input', { type: 'range', 'aria-label': title, min: 0, max: values.length - 1, value: values.indexOf(chosen) });
   const show = () => {
     const value = values[input.value];
     output.textContent = text(value);
