@@ -36,7 +36,7 @@ test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what
 
 test-browser: .deps/onnxruntime tests/browser/node_modules ## drives the page at / in a headless Chromium (apt-get install chromium nodejs npm)
 	$(CARGO) build --locked --package detcon-server --package detcon-converter
-	DETCON_PROGRAMS=target/debug node --test tests/browser/
+	DETCON_PROGRAMS=target/debug node --test tests/browser/playground.test.mjs
 
 screenshots: .deps/onnxruntime tests/browser/node_modules ## makes the pictures of docs/playground.md, with the models in $(MODELS)
 	$(CARGO) build --release --locked --package detcon-server

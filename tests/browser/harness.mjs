@@ -99,8 +99,12 @@ export async function shown(page, layer, count = 1) {
     const busy = document.querySelector('#stage').hasAttribute('aria-busy');
     return !busy && canvases.length === images && canvases.every(({ dataset }) => dataset.shown === `${wanted}:ready`);
   }, [layer, count]);
-  await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
+  await painted(page);
 }
+
+/** Waits until what is known is also drawn. */
+export const painted = (page) => page.evaluate(() =>
+  new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
 
 /** Shows a layer and waits for it. */
 export async function choose(page, layer, count = 1) {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { ROOT, choose, colours, drop, dropped, launch, open, photograph, serve, shown } from './harness.mjs';
+import { ROOT, choose, colours, drop, dropped, launch, open, painted, photograph, serve, shown } from './harness.mjs';
 
 const PROGRAMS = path.resolve(ROOT, process.env.DETCON_PROGRAMS ?? 'target/debug');
 const KEY = 'a-key-for-the-browser-test';
@@ -42,10 +42,13 @@ async function clickAt(page, u, v, index = 0) {
 }
 
 /** Waits until the page says that the probe is at a pixel, give or take the one that the screen's pixels hide. */
-const probeAt = (page, x, y) => page.waitForFunction(([wantedX, wantedY]) => {
-  const [, foundX, foundY] = document.querySelector('#status').textContent.match(/Probe at (\d+), (\d+)/) ?? [];
-  return Math.abs(foundX - wantedX) <= 1 && Math.abs(foundY - wantedY) <= 1;
-}, [x, y]);
+async function probeAt(page, x, y) {
+  await page.waitForFunction(([wantedX, wantedY]) => {
+    const [, foundX, foundY] = document.querySelector('#status').textContent.match(/Probe at (\d+), (\d+)/) ?? [];
+    return Math.abs(foundX - wantedX) <= 1 && Math.abs(foundY - wantedY) <= 1;
+  }, [x, y]);
+  await painted(page);
+}
 
 const text = (page, selector) => page.locator(selector).innerText();
 
@@ -73,8 +76,8 @@ test('a click shows what resembles the place, and arrow keys move it', () => vis
   await drop(page, [dropped('chelsea.jpg')]);
   await shown(page, 'segments');
   await choose(page, 'similarity');
-  await clickAt(page, 0.31, 0.52);
-  await probeAt(page, 139, 155);
+  await clickAt(page, 0.32, 0.53);
+  await probeAt(page, 144, 158);
   assert.match(await text(page, '#findings'), /Under the pointer\s+1\.000/);
   const first = await colours(page, PLACES);
   await clickAt(page, 0.9, 0.2);
@@ -145,6 +148,7 @@ test('the code that is shown runs', () => visit(async (page) => {
     }
     assert.match(readFileSync(path.join(folder, 'regions.safetensors')).toString('latin1'), /"embeddings"/);
     await page.locator('input[name=language][value=python]').check({ force: true });
+    await painted(page);
     const python = await text(page, '#snippet');
     const compiled = spawnSync('python3', ['-c', 'import ast, sys; ast.parse(sys.stdin.read())'], { input: python, encoding: 'utf8' });
     assert.equal(compiled.status, 0, `${compiled.stderr}\n${python}`);

@@ -73,6 +73,7 @@ async function refresh() {
 let resting;
 
 function refreshSoon() {
+  if (views.length) page.stage.setAttribute('aria-busy', 'true');
   clearTimeout(resting);
   resting = setTimeout(refresh, DEBOUNCE);
 }
