@@ -95,7 +95,7 @@ export function distanceFindings({ cosine, distance, lengths }) {
   return [
     element('p', { className: 'figure' }, element('b', { textContent: cosine.toFixed(3) }), ' cosine similarity'),
     bar(cosine),
-    facts([['Cosine distance', (1 - cosine).toFixed(3)], ['Euclidean distance', distance.toFixed(2)],
+    facts([['Cosine distance', (1 - cosine).toFixed(4)], ['Euclidean distance', distance.toFixed(2)],
       ['Lengths', lengths.map((length) => length.toFixed(2)).join(' and ')]]),
   ];
 }

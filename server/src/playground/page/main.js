@@ -144,9 +144,16 @@ function paintAgain() {
   page.findings.replaceChildren(...kept);
 }
 
-function showSimilarity(present) {
+/** Photographs without their colours, as the ground for others; says whether comparable features are there to cover them. */
+function paintGrey(present) {
   for (const { figure, context } of contexts()) paintPhoto(context, figure.photo, true);
-  if (!present.every(({ features }) => features) || new Set(present.map(({ features }) => features.stage)).size > 1) return;
+  const there = present.every(({ features }) => features);
+  if (!there) page.findings.replaceChildren();
+  return there && new Set(present.map(({ features }) => features.stage)).size === 1;
+}
+
+function showSimilarity(present) {
+  if (!paintGrey(present)) return;
   look.probe ??= { figure: 0, u: 0.5, v: 0.5 };
   const { probe } = look;
   const from = present[probe.figure];
@@ -155,7 +162,11 @@ function showSimilarity(present) {
   const scale = span(values);
   for (const { figure, context, ratio } of contexts()) {
     paintHeat(context, figure, values[figure.index], scale, settings.smooth);
-    if (figure.index === probe.figure) paintProbe(context, probe, ratio);
+    if (figure.index !== probe.figure) continue;
+    if (settings.probe === 'region' && figure.labels) {
+      paintRegions(context, figure.labels, { lit: figure.labelAt(probe.u, probe.v), bare: true });
+    }
+    paintProbe(context, probe, ratio);
   }
   const { cursor } = look;
   const under = cursor && values[cursor.figure][present[cursor.figure].cellAt(cursor.u, cursor.v)];
@@ -163,8 +174,7 @@ function showSimilarity(present) {
 }
 
 function showColours(present) {
-  for (const { figure, context } of contexts()) paintPhoto(context, figure.photo, true);
-  if (!present.every(({ features }) => features) || new Set(present.map(({ features }) => features.stage)).size > 1) return;
+  if (!paintGrey(present)) return;
   const { colours, explained } = cells.principal();
   for (const { figure, context } of contexts()) paintColours(context, figure, colours[figure.index], settings.smooth);
   page.findings.replaceChildren(...colourFindings(explained));

@@ -21,9 +21,10 @@ export function paintPhoto(context, photo, grey) {
 
 /**
  * Regions with their outlines. `lit` is the label that is left clear and outlined in white, `shares` each label's
- * share of the scale of similarities, where regions have these colours instead of their own.
+ * share of the scale of similarities, where regions have these colours instead of their own. With `bare` nothing but
+ * the outline of `lit` is drawn.
  */
-export function paintRegions(context, { shape: [rows, columns], data }, { lit, shares }) {
+export function paintRegions(context, { shape: [rows, columns], data }, { lit, shares, bare }) {
   const { width, height } = context.canvas;
   const layer = context.createImageData(width, height);
   const pixels = new Uint32Array(layer.data.buffer);
@@ -31,7 +32,7 @@ export function paintRegions(context, { shape: [rows, columns], data }, { lit, s
   const row = Int32Array.from({ length: height }, (_, y) => columns * Math.min(rows - 1, Math.floor(((y + 0.5) / height) * rows)));
   const colours = new Map();
   const colour = (label) => {
-    if (label === lit) return 0;
+    if (bare || label === lit) return 0;
     const share = shares?.get(label);
     if (shares) return share === undefined ? packed([128, 128, 128], 0.5) : packed(heat(share), COVER.heat);
     return packed(regionColour(label), COVER.regions);
@@ -51,7 +52,7 @@ export function paintRegions(context, { shape: [rows, columns], data }, { lit, s
       const litEdge = lit !== undefined && (edge || label !== left || label !== up)
         && (label === lit || right === lit || down === lit || left === lit || up === lit);
       if (!colours.has(label)) colours.set(label, colour(label));
-      pixels[y * width + x] = litEdge ? 0xffffffff : edge ? packed([255, 255, 255], 0.62) : colours.get(label);
+      pixels[y * width + x] = litEdge ? 0xffffffff : edge && !bare ? packed([255, 255, 255], 0.62) : colours.get(label);
     }
   }
   over(context, layer, width, height, 1, 1, true);
