@@ -67,7 +67,7 @@ macro_rules! photograph {
 /// The page itself.
 static INDEX: Asset = page!(HTML, "index.html");
 /// What it loads. The photographs are in the public domain or CC0; `tests/golden/README.md` has their origins.
-static ASSETS: [Asset; 24] = [
+static ASSETS: [Asset; 26] = [
     page!(CSS, "style.css"),
     page!(SVG, "icon.svg"),
     page!(SCRIPT, "analysis.js"),
@@ -76,6 +76,7 @@ static ASSETS: [Asset; 24] = [
     page!(SCRIPT, "colours.js"),
     page!(SCRIPT, "figure.js"),
     page!(SCRIPT, "findings.js"),
+    page!(SCRIPT, "layers.js"),
     page!(SCRIPT, "main.js"),
     page!(SCRIPT, "paint.js"),
     page!(SCRIPT, "photo.js"),
@@ -88,6 +89,7 @@ static ASSETS: [Asset; 24] = [
     page!(SCRIPT, "vectors.js"),
     page!(SCRIPT, "view.js"),
     page!(SCRIPT, "widgets.js"),
+    page!(SCRIPT, "words.js"),
     photograph!("astronaut.jpg"),
     photograph!("chelsea.jpg"),
     photograph!("coffee.jpg"),

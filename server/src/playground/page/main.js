@@ -1,11 +1,11 @@
 // The page: its state, and what happens when something in it changes.
 
 import { Answers } from './answers.js';
-import { Cells, nearest, span } from './analysis.js';
+import { Cells } from './analysis.js';
 import { hasKey, models, useKey } from './api.js';
 import { Figure } from './figure.js';
-import { colourFindings, distanceFindings, heatFindings, regionName, segmentFindings } from './findings.js';
-import { paintColours, paintHeat, paintLit, paintPhoto, paintProbe, paintRegions } from './paint.js';
+import { distanceFindings } from './findings.js';
+import { LAYERS } from './layers.js';
 import { receivePhotos } from './receive.js';
 import { defaults, embeddings } from './requests.js';
 import { settingsPanel } from './settings.js';
@@ -15,10 +15,12 @@ import { showTimings } from './timing.js';
 import { cosine, distance, dot } from './vectors.js';
 import { View } from './view.js';
 import { choice, element } from './widgets.js';
+import { aboutProbe, aboutRegion, summary } from './words.js';
 
-const LAYERS = [['segments', 'Segments'], ['similarity', 'Similarity'], ['colours', 'PCA colours'], ['photo', 'Photograph']];
 /** A slider rests this long before the server is asked, in milliseconds. */
 const DEBOUNCE = 220;
+/** Settings after which the same places and regions are still there. */
+const KEEPS_LOOK = new Set(['size', 'stage', 'centred', 'smooth', 'language']);
 /** How long until a server that still loads is asked again, in milliseconds. */
 const RETRY = 1500;
 
@@ -34,13 +36,8 @@ const figures = () => views.map(({ figure }) => figure);
 
 // --- what the server is asked ---
 
-/** The kinds of answer that a layer needs of each figure. */
-function needs() {
-  if (settings.layer === 'segments') return ['labels', 'regions'];
-  if (settings.layer === 'colours') return ['features'];
-  if (settings.layer === 'similarity') return settings.probe === 'region' ? ['features', 'labels'] : ['features'];
-  return [];
-}
+/** The kinds of answer that the layer needs of each figure. */
+const needs = () => LAYERS[settings.layer].needs(settings);
 
 let asked = 0;
 
@@ -65,7 +62,7 @@ async function refresh() {
       page.stage.removeAttribute('aria-busy');
       show();
       if (!page.problem.hidden) say('');
-      else say(summary());
+      else say(summary(figures(), settings, look));
     }
   }
 }
@@ -103,7 +100,8 @@ function render() {
   page.second.textContent = present.length > 1 ? 'Remove second' : 'Second image';
   page.figures.classList.toggle('two', present.length > 1);
   if (!present.length) return;
-  ({ segments: showSegments, similarity: showSimilarity, colours: showColours, photo: showPhoto })[settings.layer](present);
+  const { title, show: showLayer } = LAYERS[settings.layer];
+  showLayer({ views, figures: present, settings, look, cells, findings: page.findings, pin });
   showDistance();
   const timings = present.flatMap((figure) => needs().map((kind) => figure.answers.timing(kind))
     .filter(Boolean).map((timing) => ({ ...timing, letter: present.length > 1 ? figure.letter : '' })));
@@ -111,84 +109,8 @@ function render() {
   showTimings(page.timing, [...timings, ...both]);
   page.snippet.textContent = snippet(settings.language, settings, present.map(({ photo }) => photo), probeCell(present));
   for (const { canvas, figure } of views) {
-    canvas.setAttribute('aria-label', `${LAYERS.find(([name]) => name === settings.layer)[1]} of ${figure.photo.name}. Arrow keys move, Enter chooses.`);
+    canvas.setAttribute('aria-label', `${title} of ${figure.photo.name}. Arrow keys move, Enter chooses.`);
     canvas.dataset.shown = `${settings.layer}:${needs().every((kind) => figure.answers.value(kind)) ? 'ready' : 'waiting'}`;
-  }
-}
-
-function showSegments(present) {
-  const target = look.pinned ?? look.cursor;
-  const found = target ? nearest(present, target) : [];
-  const [low, high] = span([found.map((other) => other.cosine)]);
-  for (const { figure, context } of contexts()) {
-    paintPhoto(context, figure.photo, Boolean(look.pinned));
-    if (!figure.labels) continue;
-    const lit = [look.echo, look.cursor, look.pinned].find((place) => place?.figure === figure.index)?.id;
-    const shares = look.pinned && new Map(found.filter((other) => other.figure === figure.index)
-      .map((other) => [other.region.id, (other.cosine - low) / (high - low || 1)]));
-    if (shares && look.pinned.figure === figure.index && lit !== look.pinned.id) shares.set(look.pinned.id, 1);
-    if (shares && lit !== undefined) paintLit(context, figure.photo, figure.labels, lit);
-    paintRegions(context, figure.labels, { lit, shares });
-  }
-  page.findings.replaceChildren(...segmentFindings(present, target, Boolean(look.pinned), found, {
-    echo: (place) => { look.echo = place; paintAgain(); },
-    pick: pin,
-    unpin: () => pin(),
-  }));
-}
-
-/** Draws the segments without touching the panel, so that what has the focus there keeps it. */
-function paintAgain() {
-  const kept = [...page.findings.children];
-  showSegments(figures());
-  page.findings.replaceChildren(...kept);
-}
-
-/** Photographs without their colours, as the ground for others; says whether comparable features are there to cover them. */
-function paintGrey(present) {
-  for (const { figure, context } of contexts()) paintPhoto(context, figure.photo, true);
-  const there = present.every(({ features }) => features);
-  if (!there) page.findings.replaceChildren();
-  return there && new Set(present.map(({ features }) => features.stage)).size === 1;
-}
-
-function showSimilarity(present) {
-  if (!paintGrey(present)) return;
-  look.probe ??= { figure: 0, u: 0.5, v: 0.5 };
-  const { probe } = look;
-  const from = present[probe.figure];
-  const chosen = settings.probe === 'region' ? from.cellsOfRegionAt(probe.u, probe.v) : [from.cellAt(probe.u, probe.v)];
-  const values = cells.heat(probe.figure, chosen, settings.centred);
-  const scale = span(values);
-  for (const { figure, context, ratio } of contexts()) {
-    paintHeat(context, figure, values[figure.index], scale, settings.smooth);
-    if (figure.index !== probe.figure) continue;
-    if (settings.probe === 'region' && figure.labels) {
-      paintRegions(context, figure.labels, { lit: figure.labelAt(probe.u, probe.v), bare: true });
-    }
-    paintProbe(context, probe, ratio);
-  }
-  const { cursor } = look;
-  const under = cursor && values[cursor.figure][present[cursor.figure].cellAt(cursor.u, cursor.v)];
-  page.findings.replaceChildren(...heatFindings(present, probe, scale, under));
-}
-
-function showColours(present) {
-  if (!paintGrey(present)) return;
-  const { colours, explained } = cells.principal();
-  for (const { figure, context } of contexts()) paintColours(context, figure, colours[figure.index], settings.smooth);
-  page.findings.replaceChildren(...colourFindings(explained));
-}
-
-function showPhoto() {
-  for (const { figure, context } of contexts()) paintPhoto(context, figure.photo, false);
-  page.findings.replaceChildren();
-}
-
-function* contexts() {
-  for (const view of views) {
-    const [context, ratio] = view.context();
-    yield { figure: view.figure, context, ratio };
   }
 }
 
@@ -217,30 +139,6 @@ function say(text) {
   page.status.textContent = text;
 }
 
-function summary() {
-  const target = look.pinned ?? look.cursor;
-  if (settings.layer === 'segments') return target ? aboutRegion(target) : `${figures().map(({ regions }) => regions.length).join(' and ')} regions.`;
-  if (settings.layer === 'similarity' && look.probe) return aboutProbe();
-  return '';
-}
-
-function aboutRegion(target) {
-  const present = figures();
-  const region = present[target.figure].region(target.id);
-  const name = regionName(present, target.figure, target.id);
-  if (!region) return `${name}, without a vector.`;
-  const { width, height } = present[target.figure].photo;
-  const [next] = nearest(present, target);
-  const near = next ? ` Nearest: ${regionName(present, next.figure, next.region.id)}, cosine ${next.cosine.toFixed(2)}.` : '';
-  return `${name}, ${((100 * region.area) / (width * height)).toFixed(1)} % of the image.${near}`;
-}
-
-function aboutProbe() {
-  const { figure, u, v } = look.probe;
-  const { photo } = figures()[figure];
-  return `Probe at ${Math.floor(u * photo.width)}, ${Math.floor(v * photo.height)} of ${photo.name}.`;
-}
-
 function problem(error) {
   page.problem.hidden = !error;
   if (!error) return;
@@ -260,7 +158,7 @@ function pin(place) {
   const again = place && look.pinned?.figure === place.figure && look.pinned.id === place.id;
   look.pinned = again ? undefined : place;
   look.echo = undefined;
-  say(summary());
+  say(summary(figures(), settings, look));
   show();
 }
 
@@ -270,7 +168,7 @@ function choose(view, place) {
   if (settings.layer === 'photo') return undefined;
   look.probe = at(view, place);
   if (settings.layer === 'colours') return setLayer('similarity');
-  say(aboutProbe());
+  say(aboutProbe(figures(), look.probe));
   return show();
 }
 
@@ -289,7 +187,7 @@ const events = {
   move(view, place) {
     if (settings.layer === 'similarity') return choose(view, place);
     look.cursor = region(at(view, place));
-    if (settings.layer === 'segments' && look.cursor) say(aboutRegion(look.cursor));
+    if (settings.layer === 'segments' && look.cursor) say(aboutRegion(figures(), look.cursor));
     return show();
   },
   escape() {
@@ -305,8 +203,7 @@ function setLayer(layer) {
 
 function change(name, value) {
   settings[name] = value;
-  const kept = name === 'size' || name === 'stage' || name === 'centred' || name === 'smooth';
-  if (!kept) look = { probe: look.probe };
+  if (!KEEPS_LOOK.has(name)) look = { probe: look.probe };
   showSettings();
   if (name === 'centred' || name === 'smooth' || name === 'language') show();
   else if (name === 'layer') refresh();
@@ -330,7 +227,7 @@ const receive = receivePhotos(page, { put, problem, count: () => views.length })
 // --- the start ---
 
 const showSettings = settingsPanel(page.settings, settings, change);
-choice(page.layer, 'layer', LAYERS, settings.layer, (value) => change('layer', value));
+choice(page.layer, 'layer', Object.entries(LAYERS).map(([name, { title }]) => [name, title]), settings.layer, (value) => change('layer', value));
 choice(page.language, 'language', [['curl', 'curl'], ['python', 'Python']], settings.language, (value) => change('language', value));
 page.model.addEventListener('change', () => change('model', page.model.value));
 page['problem-close'].addEventListener('click', () => problem());
