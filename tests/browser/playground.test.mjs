@@ -157,6 +157,32 @@ test('the code that is shown runs', () => visit(async (page) => {
   }
 }));
 
+test('a large photograph is made smaller before it is sent, and the caption says so', () => visit(async (page) => {
+  const picture = await page.evaluate(() => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 2400, height: 1200 });
+    const context = canvas.getContext('2d');
+    context.fillStyle = '#c33';
+    context.fillRect(0, 0, 1200, 1200);
+    return canvas.toDataURL('image/png').split(',')[1];
+  });
+  await drop(page, [{ name: 'wide.png', type: 'image/png', bytes: Buffer.from(picture, 'base64') }]);
+  await shown(page, 'segments');
+  assert.match(await text(page, 'figcaption'), /made smaller[\s\S]*1024 × 512/);
+}));
+
+test('an image can be pasted, or taken from the samples', () => visit(async (page) => {
+  await page.getByRole('button', { name: 'Coffee' }).click();
+  await shown(page, 'segments');
+  await page.evaluate(async () => {
+    const sample = await fetch('playground/chelsea.jpg');
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([await sample.blob()], 'pasted.jpg', { type: 'image/jpeg' }));
+    document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: transfer }));
+  });
+  await shown(page, 'segments', 2);
+  assert.match(await text(page, '#figures'), /coffee\.jpg[\s\S]*pasted\.jpg/);
+}));
+
 test('what is no image, and what the server refuses, is said in words', () => visit(async (page) => {
   await drop(page, [{ name: 'broken.jpg', type: 'image/jpeg', bytes: Buffer.from('no image at all') }]);
   await page.getByRole('alert').getByText('broken.jpg is no image').waitFor();
