@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-schema test-torch test-tensorflow check bench openapi fuzz clean
+.PHONY: help serve test test-schema test-browser screenshots test-torch test-tensorflow check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,18 @@ test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fet
 test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what openapi.json allows, and what it does not
 	$(CARGO) build --locked --package detcon-server --package detcon-converter
 	PYTHONPATH=$(abspath .deps/schemathesis) $(PYTHON) tests/python/test_schema.py --bin target/debug
+
+test-browser: .deps/onnxruntime tests/browser/node_modules ## drives the page at / in a headless Chromium (apt-get install chromium nodejs npm)
+	$(CARGO) build --locked --package detcon-server --package detcon-converter
+	DETCON_PROGRAMS=target/debug node --test tests/browser/playground.test.mjs
+
+screenshots: .deps/onnxruntime tests/browser/node_modules ## makes the pictures of docs/playground.md, with the models in $(MODELS)
+	$(CARGO) build --release --locked --package detcon-server
+	node tests/browser/screenshots.mjs target/release $(MODELS)
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	npm ci --prefix tests/browser --no-audit --no-fund
+	@touch $@
 
 test-tensorflow: .deps/tensorflow ## reads shards with TensorFlow as upstream does (fetches 1.5 GB; apart from `make test`)
 	rm -rf target/test-tensorflow

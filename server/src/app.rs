@@ -22,6 +22,7 @@ use crate::api::{
 use crate::input::Limits;
 use crate::observe::{self, Metrics};
 use crate::pipeline::Pipeline;
+use crate::playground;
 use crate::problem::Problem;
 use crate::protect::{self, Protected, Protection};
 use crate::registry::Registry;
@@ -116,13 +117,14 @@ pub fn document() -> OpenApi {
 /// The application with its middleware.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
-    surround(router.merge(documentation(document())), &app).with_state(app)
+    let pages = documentation(document()).merge(playground::router(app.protection.playground));
+    surround(router.merge(pages), &app).with_state(app)
 }
 
 /// What every request passes, the last layer first.
 fn surround(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
     let (metrics, panics) = (Arc::clone(&app.metrics), Arc::clone(&app.metrics));
-    let Protection { gate, origins } = app.protection.clone();
+    let Protection { gate, origins, .. } = app.protection.clone();
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod input;
 mod observe;
 mod pipeline;
+mod playground;
 mod problem;
 mod protect;
 mod provenance;

@@ -22,6 +22,7 @@ use crate::engine::{EngineError, Runtime};
 use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
+use crate::playground::Playground;
 use crate::protect::tls::{self, TlsError};
 use crate::protect::{Gate, KeysError, Protection};
 use crate::registry::watch::{Change, Watch};
@@ -91,6 +92,11 @@ impl Server {
         let protection = Protection {
             gate: Gate::open(protect.api_keys.clone())?,
             origins: protect.cors_origin.clone(),
+            playground: if protect.no_playground {
+                Playground::Hidden
+            } else {
+                Playground::Served
+            },
         };
         let tls = match (&protect.tls_cert, &protect.tls_key) {
             (Some(cert), Some(key)) => Some(tls::config(cert, key)?),

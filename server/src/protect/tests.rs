@@ -54,7 +54,14 @@ fn bearer(request: Request<Body>, key: &str) -> Request<Body> {
 #[tokio::test]
 async fn probes_and_the_documentation_are_open_and_all_else_needs_a_key() {
     let router = locked();
-    for open in ["/livez", "/readyz", "/openapi.json", "/docs/"] {
+    for open in [
+        "/livez",
+        "/readyz",
+        "/openapi.json",
+        "/docs/",
+        "/",
+        "/playground/main.js",
+    ] {
         assert_eq!(
             answer(&router, ask(Method::GET, open)).await.status,
             200,
@@ -191,7 +198,11 @@ async fn preflight(router: &Router, origin: &str) -> Answer {
 async fn pages_of_named_origins_may_ask_with_a_key_and_others_may_not() {
     let (_file, gate) = gate();
     let origins = vec!["https://example.org".parse().unwrap()];
-    let router = protected(Protection { gate, origins });
+    let router = protected(Protection {
+        gate,
+        origins,
+        ..Protection::default()
+    });
     let allowed = preflight(&router, "https://example.org").await;
     assert_eq!(allowed.status, 200);
     assert_eq!(
