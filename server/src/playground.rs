@@ -6,8 +6,9 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use sha2::{Digest as _, Sha256};
+use detcon_core::digest::sha256;
 
+use crate::api::conditional::is_unchanged;
 use crate::problem::Problem;
 
 /// Where the page's files are.
@@ -119,14 +120,8 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, 
 
 /// The file, or that the client has it already.
 fn answer(asset: &Asset, asked: &HeaderMap) -> Response {
-    let tag = format!("\"{:x}\"", Sha256::digest(asset.bytes));
-    let known = asked
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|value| value.trim().trim_start_matches("W/") == tag);
-    let mut answer = if known {
+    let tag = format!("\"{}\"", sha256(asset.bytes));
+    let mut answer = if is_unchanged(asked, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(header::CONTENT_TYPE, asset.media_type)], asset.bytes).into_response()

@@ -18,7 +18,7 @@ pub(super) struct Part {
 }
 
 /// Whether the client has the file already.
-pub(super) fn is_unchanged(headers: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn is_unchanged(headers: &HeaderMap, etag: &str) -> bool {
     let tags = headers.get_all(header::IF_NONE_MATCH).iter();
     let mut tags = tags
         .filter_map(|value| value.to_str().ok())

@@ -1,6 +1,6 @@
 //! The handlers, one file a subject.
 
-mod conditional;
+pub(crate) mod conditional;
 pub(crate) mod embeddings;
 pub(crate) mod features;
 pub(crate) mod files;
