@@ -6,7 +6,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use sha2::{Digest as _, Sha256};
+use detcon_core::digest::sha256;
 
 use crate::problem::Problem;
 
@@ -119,7 +119,7 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, 
 
 /// The file, or that the client has it already.
 fn answer(asset: &Asset, asked: &HeaderMap) -> Response {
-    let tag = format!("\"{:x}\"", Sha256::digest(asset.bytes));
+    let tag = format!("\"{}\"", sha256(asset.bytes));
     let known = asked
         .get_all(header::IF_NONE_MATCH)
         .iter()
