@@ -17,7 +17,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::{
-    embeddings, features, files, health, imports, metrics, models, regions, segmentations, uploads,
+    embeddings, features, files, health, hub, imports, metrics, models, regions, segmentations,
+    shapes, uploads,
 };
 use crate::input::Limits;
 use crate::observe::{self, Metrics};
@@ -80,6 +81,7 @@ impl App {
         (name = "embeddings", description = "From photographs to vectors."),
         (name = "features", description = "From photographs to dense maps, regions and segments."),
         (name = "models", description = "What is served."),
+        (name = "hub", description = "The store as a Hugging Face Hub, for its clients."),
         (name = "health", description = "For whoever watches the server."),
     ),
 )]
@@ -100,9 +102,23 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(files::file))
         .routes(routes!(imports::list))
         .routes(routes!(imports::describe))
+        .merge(hub())
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
+}
+
+/// The store as a hub of checkpoints.
+fn hub() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(hub::describe_unowned))
+        .routes(routes!(hub::describe_unowned_at))
+        .routes(routes!(hub::tree_unowned))
+        .routes(routes!(hub::describe))
+        .routes(routes!(hub::describe_at))
+        .routes(routes!(hub::tree))
+        .routes(routes!(hub::resolve_unowned))
+        .routes(routes!(hub::resolve))
 }
 
 /// The OpenAPI document of the routes.
@@ -130,6 +146,7 @@ fn surround(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
         .layer(from_fn_with_state(gate, protect::keys))
         .layer(option_layer(protect::cors(&origins))) // browsers' questions come without keys
         .layer(CatchPanicLayer::custom(move |_payload| panicked(&panics)))
+        .layer(from_fn(shapes::errors))
         .layer(from_fn(protect::security))
         .layer(from_fn_with_state(metrics, observe::requests))
 }

@@ -116,7 +116,7 @@ pub(crate) async fn file(
 }
 
 /// The file, or the part of it that the request asks for.
-async fn send(
+pub(super) async fn send(
     found: PinnedFile,
     content_type: &'static str,
     headers: &HeaderMap,
@@ -157,7 +157,7 @@ async fn send(
 }
 
 /// What a file is, by its name.
-fn content_type(path: &str) -> &'static str {
+pub(super) fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.') {
         Some((_, "json")) => "application/json",
         _ => "application/octet-stream",

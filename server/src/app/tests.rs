@@ -161,7 +161,10 @@ async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() 
     for _ in 0..3 {
         let failed = answer(&router, post(EMBEDDINGS)).await;
         assert_eq!(failed.problem(), (500, "engine"));
-        assert!(!failed.body["detail"].to_string().contains("77"), "{failed:?}");
+        assert!(
+            !failed.body["detail"].to_string().contains("77"),
+            "{failed:?}"
+        );
     }
     assert_eq!(answer(&router, post(EMBEDDINGS)).await.status, 200);
 }
