@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::{
-    embeddings, features, files, health, hub, imports, metrics, models, regions, segmentations,
-    shapes, uploads,
+    embeddings, features, files, health, hub, imports, metrics, models, oip, regions,
+    segmentations, shapes, uploads,
 };
 use crate::input::Limits;
 use crate::observe::{self, Metrics};
@@ -81,6 +81,7 @@ impl App {
         (name = "embeddings", description = "From photographs to vectors."),
         (name = "features", description = "From photographs to dense maps, regions and segments."),
         (name = "models", description = "What is served."),
+        (name = "inference protocol", description = "The Open Inference Protocol, version 2, with Triton's extensions."),
         (name = "hub", description = "The store as a Hugging Face Hub, for its clients."),
         (name = "health", description = "For whoever watches the server."),
     ),
@@ -103,6 +104,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(imports::list))
         .routes(routes!(imports::describe))
         .merge(hub())
+        .merge(inference_protocol())
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
@@ -119,6 +121,28 @@ fn hub() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(hub::tree))
         .routes(routes!(hub::resolve_unowned))
         .routes(routes!(hub::resolve))
+}
+
+/// The Open Inference Protocol.
+fn inference_protocol() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(oip::server_metadata))
+        .routes(routes!(oip::live))
+        .routes(routes!(oip::server_ready))
+        .routes(routes!(oip::all_statistics))
+        .routes(routes!(oip::metadata))
+        .routes(routes!(oip::ready))
+        .routes(routes!(oip::config))
+        .routes(routes!(oip::statistics))
+        .routes(routes!(oip::infer))
+        .routes(routes!(oip::metadata_of_version))
+        .routes(routes!(oip::version_ready))
+        .routes(routes!(oip::config_of_version))
+        .routes(routes!(oip::version_statistics))
+        .routes(routes!(oip::infer_version))
+        .routes(routes!(oip::index))
+        .routes(routes!(oip::load))
+        .routes(routes!(oip::unload))
 }
 
 /// The OpenAPI document of the routes.

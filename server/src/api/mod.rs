@@ -9,6 +9,7 @@ pub(crate) mod hub;
 pub(crate) mod imports;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod oip;
 pub(crate) mod regions;
 pub(crate) mod segmentations;
 pub(crate) mod shapes;
