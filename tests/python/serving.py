@@ -19,15 +19,22 @@ def server(programs, arch="tiny"):
         store = pathlib.Path(folder) / "models"
         store.mkdir()
         subprocess.run([programs / "detcon-convert", "demo", store / MODEL, "--arch", arch], check=True)
-        process = subprocess.Popen([programs / "detcon-server", "--models", store, "--listen", "127.0.0.1:0",
-                                    "--allow-uploads", "--log", "error"], stdout=subprocess.PIPE, text=True)
-        try:
-            address = process.stdout.readline().split()[-1]
-            process.stdout.readline()  # it has something to try: the model is loaded
+        with serve(programs, store) as address:
             yield address, store
-        finally:
-            process.terminate()
-            process.wait()
+
+
+@contextlib.contextmanager
+def serve(programs, store):
+    """Address of a server of the models in a folder."""
+    process = subprocess.Popen([programs / "detcon-server", "--models", store, "--listen", "127.0.0.1:0",
+                                "--allow-uploads", "--log", "error"], stdout=subprocess.PIPE, text=True)
+    try:
+        address = process.stdout.readline().split()[-1]
+        process.stdout.readline()  # it has something to try: the model is loaded
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def photographs(golden):

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import http.client
 import importlib
+import io
 import json
 import os
 import pathlib
@@ -261,11 +262,30 @@ def check_generated(address, document, images, expected):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         sys.path.insert(0, str(folder))
-        package = importlib.import_module("detcon_client")
-        api, models = (importlib.import_module(f"detcon_client.{name}") for name in ("api", "models"))
-        print(sorted(path.name for path in (folder / "detcon_client/api").rglob("*.py")))
-        client = package.Client(base_url=address)
-        del api, models, client
+        client = importlib.import_module("detcon_client").Client(base_url=address)
+        types = importlib.import_module("detcon_client.types")
+        models = importlib.import_module("detcon_client.models")
+
+        def call(operation, *place, **options):
+            module = importlib.import_module(f"detcon_client.api.{operation}")
+            return module.sync_detailed(*place, client=client, **options)
+
+        for image, vector in zip(images, expected):
+            answer = call("embeddings.embed", body=types.File(io.BytesIO(image)), model=MODEL)
+            (item,) = answer.parsed.data
+            same(item.embedding, vector, "generated client, a file")
+        uris = [f"data:image/png;base64,{base64.b64encode(image).decode()}" for image in images]
+        answer = call("embeddings.embed", body=models.EmbeddingsRequest(input_=uris, model=MODEL))
+        same([item.embedding for item in answer.parsed.data], expected, "generated client, JSON")
+        assert [model.id for model in call("models.list_models").parsed.data] == [MODEL]
+        assert call("models.describe_model", MODEL).parsed.dim == expected.shape[1]
+        assert call("hub.hub_describe", "detcon", MODEL).parsed.id == f"detcon/{MODEL}"
+        given = models.RequestInput(name="image", shape=[1], datatype="BYTES", data=[uris[0]])
+        answer = call("inference_protocol.v2_infer", MODEL, body=models.InferenceRequest(inputs=[given]))
+        same(answer.parsed.outputs[0].data, expected[0], "generated client, inference protocol")
+        refusal = call("models.describe_model", "nope")
+        assert refusal.status_code == 404 and "nope" in refusal.parsed.detail
+        sys.path.remove(str(folder))
     print("a generated client: equal")
 
 

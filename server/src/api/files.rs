@@ -50,6 +50,7 @@ pub(crate) struct ListedFile {
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/files",
+    operation_id = "list_files",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model.")),
     responses(
@@ -87,6 +88,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/files/{path}",
+    operation_id = "get_file",
     tag = "models",
     params(
         ("name" = String, Path, description = "Name of the model."),

@@ -131,7 +131,7 @@ pub(super) fn created(manifest: &Manifest) -> u64 {
 }
 
 /// Lists the models.
-#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, description = "What is served, and what is not and why.", body = ModelList)))]
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", tag = "models", responses((status = 200, description = "What is served, and what is not and why.", body = ModelList)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     let (mut data, mut refused) = (Vec::new(), Vec::new());
     for (id, state) in app.registry.states() {
@@ -162,6 +162,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
 #[utoipa::path(
     get,
     path = "/v1/models/{name}",
+    operation_id = "describe_model",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model.")),
     responses(

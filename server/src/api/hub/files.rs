@@ -26,6 +26,7 @@ const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
 #[utoipa::path(
     get,
     path = "/{owner}/{name}/resolve/{revision}/{path}",
+    operation_id = "hub_resolve",
     tag = "hub",
     params(
         ("owner" = String, Path, description = "Always `detcon`."),
@@ -57,6 +58,7 @@ pub(crate) async fn resolve(
 #[utoipa::path(
     get,
     path = "/{owner}/resolve/{revision}/{path}",
+    operation_id = "hub_resolve_unowned",
     tag = "hub",
     params(
         ("owner" = String, Path, description = "Name of the model."),

@@ -88,6 +88,7 @@ pub(crate) struct LargeFile {
 #[utoipa::path(
     get,
     path = "/api/models/{owner}/{name}",
+    operation_id = "hub_describe",
     tag = "hub",
     params(
         ("owner" = String, Path, description = "Always `detcon`."),
@@ -111,6 +112,7 @@ pub(crate) async fn describe(
 #[utoipa::path(
     get,
     path = "/api/models/{owner}/{name}/revision/{revision}",
+    operation_id = "hub_describe_at",
     tag = "hub",
     params(
         ("owner" = String, Path, description = "Always `detcon`."),
@@ -134,6 +136,7 @@ pub(crate) async fn describe_at(
 #[utoipa::path(
     get,
     path = "/api/models/{owner}",
+    operation_id = "hub_describe_unowned",
     tag = "hub",
     params(("owner" = String, Path, description = "Name of the model.")),
     responses(
@@ -153,6 +156,7 @@ pub(crate) async fn describe_unowned(
 #[utoipa::path(
     get,
     path = "/api/models/{owner}/revision/{revision}",
+    operation_id = "hub_describe_unowned_at",
     tag = "hub",
     params(
         ("owner" = String, Path, description = "Name of the model."),
@@ -176,6 +180,7 @@ pub(crate) async fn describe_unowned_at(
 #[utoipa::path(
     get,
     path = "/api/models/{owner}/{name}/tree/{revision}",
+    operation_id = "hub_tree",
     tag = "hub",
     params(
         ("owner" = String, Path, description = "Always `detcon`."),
@@ -199,6 +204,7 @@ pub(crate) async fn tree(
 #[utoipa::path(
     get,
     path = "/api/models/{owner}/tree/{revision}",
+    operation_id = "hub_tree_unowned",
     tag = "hub",
     params(
         ("owner" = String, Path, description = "Name of the model."),

@@ -91,3 +91,6 @@ fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Problem> {
 fn said<T: Default>(path: Result<Path<T>, PathRejection>) -> T {
     path.map_or_else(|_| T::default(), |Path(said)| said)
 }
+
+#[cfg(test)]
+mod tests;

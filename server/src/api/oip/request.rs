@@ -57,8 +57,21 @@ pub(crate) struct RequestInput<'a> {
     parameters: Option<InputParameters>,
     /// The elements in row-major order, in lists of lists or flat; encoded images as base64.
     #[serde(borrow)]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Element>>)]
     data: Option<&'a RawValue>,
+}
+
+/// A tensor's elements, or lists of them.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what is read element by element")]
+pub(crate) enum Element {
+    /// A number.
+    Number(f64),
+    /// An image in base64.
+    Text(String),
+    /// The elements along the next axis.
+    List(Vec<serde_json::Value>),
 }
 
 /// Of an input that is sent as bytes.
