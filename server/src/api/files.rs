@@ -98,8 +98,8 @@ pub(crate) async fn list(
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that the client has."),
     ),
     responses(
-        (status = 200, description = "The file.", body = Binary, content_type = "application/octet-stream"),
-        (status = 206, description = "The part that was asked for.", body = Binary, content_type = "application/octet-stream"),
+        (status = 200, description = "The file.", content((Binary = "application/octet-stream"), (serde_json::Value = "application/json"))),
+        (status = 206, description = "The part that was asked for.", content((Binary = "application/octet-stream"), (serde_json::Value = "application/json"))),
         (status = 304, description = "The file is the one that the client has."),
         (status = 404, description = "No such model, or no such file of it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 416, description = "The file has no such part.", body = ProblemBody, content_type = "application/problem+json"),

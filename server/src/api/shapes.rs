@@ -46,6 +46,14 @@ impl Shape {
     }
 }
 
+/// Media type and schema of the errors of a path, as the OpenAPI document has them.
+pub(crate) fn documented(path: &str) -> (&'static str, &'static str) {
+    match Shape::of(path) {
+        Shape::OpenInference => ("application/json", "InferenceError"),
+        Shape::Problem | Shape::Hub => ("application/problem+json", "Problem"),
+    }
+}
+
 /// Sends problems as the clients of their path read them.
 pub(crate) async fn errors(request: Request, next: Next) -> Response {
     let shape = Shape::of(request.uri().path());

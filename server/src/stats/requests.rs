@@ -47,14 +47,23 @@ impl Requests {
 pub(super) struct Counted(Mutex<Requests>);
 
 impl Counted {
-    pub(super) fn answered(&self, took: Duration, phases: impl Iterator<Item = (Phase, Duration)>) {
+    /// Every phase counts once a request, with no time where it had none: clients of statistics expect equal counts.
+    pub(super) fn answered(
+        &self,
+        took: Duration,
+        measured: impl Iterator<Item = (Phase, Duration)>,
+    ) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        let mut phases = [Duration::ZERO; Phase::ALL.len()];
+        for (phase, took) in measured {
+            phases[phase as usize] = took;
+        }
         self.with(|requests| {
             requests.answered.add(took);
             requests.last_millis = now;
-            for (phase, took) in phases {
-                requests.phases[phase as usize].add(took);
+            for (tally, took) in requests.phases.iter_mut().zip(phases) {
+                tally.add(took);
             }
         });
     }

@@ -38,8 +38,8 @@ const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that the client has."),
     ),
     responses(
-        (status = 200, description = "The file.", body = Binary, content_type = "application/octet-stream"),
-        (status = 206, description = "The part that was asked for.", body = Binary, content_type = "application/octet-stream"),
+        (status = 200, description = "The file.", content((Binary = "application/octet-stream"), (serde_json::Value = "application/json"))),
+        (status = 206, description = "The part that was asked for.", content((Binary = "application/octet-stream"), (serde_json::Value = "application/json"))),
         (status = 304, description = "The file is the one that the client has."),
         (status = 404, description = "No such model, revision or file: `X-Error-Code` says which.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 416, description = "The file has no such part.", body = ProblemBody, content_type = "application/problem+json"),
@@ -66,7 +66,7 @@ pub(crate) async fn resolve(
         ("path" = String, Path, description = "Name of the file."),
     ),
     responses(
-        (status = 200, description = "The file.", body = Binary, content_type = "application/octet-stream"),
+        (status = 200, description = "The file.", content((Binary = "application/octet-stream"), (serde_json::Value = "application/json"))),
         (status = 404, description = "No such model, revision or file: `X-Error-Code` says which.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The model's directory cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
     ),

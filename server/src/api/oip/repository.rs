@@ -64,7 +64,7 @@ pub(crate) struct RepositoryParameters {
     path = "/v2/repository/index",
     tag = "inference protocol",
     operation_id = "v2_index",
-    request_body(content = IndexRequest),
+    request_body = Option<IndexRequest>,
     responses(
         (status = 200, description = "The models.", body = Vec<IndexEntry>),
         (status = 400, description = "A body that cannot be read.", body = InferenceError),
@@ -100,7 +100,7 @@ pub(crate) async fn index(
     tag = "inference protocol",
     operation_id = "v2_load",
     params(("name" = String, Path, description = "Name of the model.")),
-    request_body(content = RepositoryRequest),
+    request_body = Option<RepositoryRequest>,
     responses(
         (status = 200, description = "The model is served."),
         (status = 400, description = "The name is wrong, or the body asks for what there is not.", body = InferenceError),
@@ -128,7 +128,7 @@ pub(crate) async fn load(
     tag = "inference protocol",
     operation_id = "v2_unload",
     params(("name" = String, Path, description = "Name of the model.")),
-    request_body(content = RepositoryRequest),
+    request_body = Option<RepositoryRequest>,
     responses(
         (status = 200, description = "The model is not served."),
         (status = 400, description = "The name is wrong, or the body asks for what there is not.", body = InferenceError),
@@ -152,12 +152,12 @@ async fn parameters(body: Body) -> Result<(), Problem> {
     read::<RepositoryRequest>(body).await.map(drop)
 }
 
-/// A body, which may be empty.
+/// A body, which may be empty or null.
 async fn read<T: Default + for<'a> Deserialize<'a>>(body: Body) -> Result<T, Problem> {
     let too_large = |_| Problem::BodyTooLarge { limit: MAX_BODY };
     let bytes = to_bytes(body, MAX_BODY).await.map_err(too_large)?;
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    object(&bytes)
+    Ok(object::<Option<T>>(&bytes)?.unwrap_or_default())
 }

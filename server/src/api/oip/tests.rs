@@ -48,6 +48,9 @@ async fn statistics_count_every_request_of_a_model_once() {
     assert_eq!(stats["inference_stats"]["fail"]["count"], 1, "{stats}");
     assert_eq!(stats["inference_count"], 2);
     assert_eq!(stats["batch_stats"][0]["compute_infer"]["count"], 2);
+    for phase in ["queue", "compute_input", "compute_infer", "compute_output"] {
+        assert_eq!(stats["inference_stats"][phase]["count"], 2, "{phase}");
+    }
     let success = stats["inference_stats"]["success"]["ns"].as_u64().unwrap();
     let inference = stats["inference_stats"]["compute_infer"]["ns"].as_u64();
     assert!(inference.unwrap() > 0 && success > inference.unwrap());
