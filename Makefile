@@ -32,9 +32,10 @@ test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, hu
 		--document openapi/openapi.json
 	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug
 
-test-torch: .deps/onnxruntime .deps/torch ## holds exports and the served hub to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
+test-torch: .deps/onnxruntime .deps/torch .deps/clients ## holds exports and the served hub to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter --package detcon-server
 	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+	PYTHONPATH=$(abspath .deps/torch):$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug --arch resnet50
 
 test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what openapi.json allows, and what it does not
 	$(CARGO) build --locked --package detcon-server --package detcon-converter
