@@ -17,7 +17,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::{
-    embeddings, features, files, health, imports, metrics, models, regions, segmentations, uploads,
+    embeddings, features, files, health, hub, imports, metrics, models, oip, regions,
+    segmentations, shapes, uploads,
 };
 use crate::input::Limits;
 use crate::observe::{self, Metrics};
@@ -81,6 +82,8 @@ impl App {
         (name = "embeddings", description = "From photographs to vectors."),
         (name = "features", description = "From photographs to dense maps, regions and segments."),
         (name = "models", description = "What is served."),
+        (name = "inference protocol", description = "The Open Inference Protocol, version 2, with Triton's extensions."),
+        (name = "hub", description = "The store as a Hugging Face Hub, for its clients."),
         (name = "health", description = "For whoever watches the server."),
     ),
 )]
@@ -101,9 +104,46 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(files::file))
         .routes(routes!(imports::list))
         .routes(routes!(imports::describe))
+        .merge(hub())
+        .merge(inference_protocol())
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
+}
+
+/// The store as a hub of checkpoints.
+fn hub() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(hub::describe_unowned))
+        .routes(routes!(hub::describe_unowned_at))
+        .routes(routes!(hub::tree_unowned))
+        .routes(routes!(hub::describe))
+        .routes(routes!(hub::describe_at))
+        .routes(routes!(hub::tree))
+        .routes(routes!(hub::resolve_unowned))
+        .routes(routes!(hub::resolve))
+}
+
+/// The Open Inference Protocol.
+fn inference_protocol() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(oip::server_metadata))
+        .routes(routes!(oip::live))
+        .routes(routes!(oip::server_ready))
+        .routes(routes!(oip::all_statistics))
+        .routes(routes!(oip::metadata))
+        .routes(routes!(oip::ready))
+        .routes(routes!(oip::config))
+        .routes(routes!(oip::statistics))
+        .routes(routes!(oip::infer))
+        .routes(routes!(oip::metadata_of_version))
+        .routes(routes!(oip::version_ready))
+        .routes(routes!(oip::config_of_version))
+        .routes(routes!(oip::version_statistics))
+        .routes(routes!(oip::infer_version))
+        .routes(routes!(oip::index))
+        .routes(routes!(oip::load))
+        .routes(routes!(oip::unload))
 }
 
 /// The OpenAPI document of the routes.
@@ -132,6 +172,7 @@ fn surround(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
         .layer(from_fn_with_state(gate, protect::keys))
         .layer(option_layer(protect::cors(&origins))) // browsers' questions come without keys
         .layer(CatchPanicLayer::custom(move |_payload| panicked(&panics)))
+        .layer(from_fn(shapes::errors))
         .layer(from_fn(protect::security))
         .layer(from_fn_with_state(metrics, observe::requests))
 }

@@ -99,6 +99,12 @@ impl Demand {
         Ok(self)
     }
 
+    /// With a wait that the client gives in a way of its protocol, if it does.
+    pub(crate) fn within(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout.or(self.timeout);
+        self
+    }
+
     /// When the answer is no longer of use: as the client says, counted from its request's head, and at the latest so
     /// long from now as the server waits for any.
     pub(crate) fn deadline(&self, longest: Duration) -> Deadline {

@@ -1,5 +1,7 @@
 //! From encoded images to embeddings: admission, decoding and preprocessing on a bounded pool, the engine's queue.
 
+mod several;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use crate::engine::Output;
 use crate::observe::{Phase, Timings};
 use crate::problem::Problem;
 use crate::registry::Model;
+pub(crate) use several::Inputs;
 
 /// What all requests share: the pool, and what an image may be.
 #[derive(Clone, Debug)]
@@ -108,6 +111,7 @@ impl Work {
 
     /// Takes places for all of a request's images, or none. Each is free again when its image is done.
     fn admit(&self, model: &Model, images: usize) -> Result<Places, Problem> {
+        Timings::current().of(model.batcher().stats());
         if self.deadline.is_past() {
             return Err(self.late());
         }

@@ -94,6 +94,22 @@ pub(crate) enum Problem {
         /// As it was asked for.
         name: String,
     },
+    /// Another version of a model than the one there is.
+    #[error("There is no version {version:?}: every model has the one version 1.")]
+    UnknownVersion {
+        /// As it was asked for.
+        version: String,
+    },
+    /// Another revision of a model than the one there is.
+    #[error(
+        "The model {name:?} has no revision {revision:?}: it has main, and the commit that /api/models/{name} tells."
+    )]
+    UnknownRevision {
+        /// The model.
+        name: String,
+        /// As it was asked for.
+        revision: String,
+    },
     /// No model was named and there is no default.
     #[error("Several models are served, so say which: model=NAME (GET /v1/models lists them).")]
     ModelNotNamed,
@@ -304,6 +320,8 @@ impl Problem {
             ),
             Self::NotAcceptable { .. } => Row(406, "not-acceptable", "Nothing acceptable"),
             Self::UnknownModel { .. } => Row(404, "unknown-model", "Unknown model"),
+            Self::UnknownVersion { .. } => Row(404, "unknown-version", "Unknown version"),
+            Self::UnknownRevision { .. } => Row(404, "unknown-revision", "Unknown revision"),
             Self::ModelNotNamed => Row(400, "model-not-named", "Model not named"),
             Self::NothingServed => Row(503, "nothing-served", "No model served"),
             // The request is right and the server cannot do it: repaired, the same request is answered.

@@ -1,9 +1,17 @@
 //! What a model's engine and the queue in front of it have done: counted where it happens, read by the metrics.
 
+mod requests;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
+
+use crate::observe::Phase;
+use requests::Counted;
+pub(crate) use requests::{Requests, Tally};
 
 /// Upper bounds of batches' buckets, in images.
 const IMAGES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
@@ -24,6 +32,9 @@ pub(crate) struct EngineStats {
     cancelled: Counter,
     expired: Counter,
     shed: Counter,
+    requests: Counted,
+    /// Calls by their number of images, of which there are as many as batches are large.
+    by_size: Mutex<BTreeMap<usize, Tally>>,
 }
 
 impl Default for EngineStats {
@@ -37,6 +48,8 @@ impl Default for EngineStats {
             cancelled: Counter::default(),
             expired: Counter::default(),
             shed: Counter::default(),
+            requests: Counted::default(),
+            by_size: Mutex::default(),
         }
     }
 }
@@ -47,6 +60,8 @@ impl EngineStats {
         #[expect(clippy::cast_precision_loss, reason = "batches are small")]
         self.batches.observe(images as f64);
         self.calls.observe(took.as_secs_f64());
+        let mut by_size = self.by_size.lock().unwrap_or_else(PoisonError::into_inner);
+        by_size.entry(images).or_default().add(took);
     }
 
     /// A call gave an error.
@@ -77,6 +92,27 @@ impl EngineStats {
     /// So many images were refused because there was no room for them.
     pub(crate) fn shed(&self, images: usize) {
         self.shed.inc_by(images as u64);
+    }
+
+    /// A request was answered after so long, in these phases.
+    pub(crate) fn answered(&self, took: Duration, phases: impl Iterator<Item = (Phase, Duration)>) {
+        self.requests.answered(took, phases);
+    }
+
+    /// A request ended after so long without an answer.
+    pub(crate) fn unanswered(&self, took: Duration) {
+        self.requests.failed(took);
+    }
+
+    /// What became of requests.
+    pub(crate) fn requests(&self) -> Requests {
+        self.requests.now()
+    }
+
+    /// Calls by their number of images, however they ended.
+    pub(crate) fn calls_by_size(&self) -> BTreeMap<usize, Tally> {
+        let by_size = self.by_size.lock().unwrap_or_else(PoisonError::into_inner);
+        by_size.clone()
     }
 
     /// Images in each call.

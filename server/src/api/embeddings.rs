@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use detcon_core::checkpoint::Tensor;
@@ -58,38 +58,11 @@ document_fields!(Documented, EMBEDDINGS);
         (status = 504, description = "No answer in time.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn embed(State(app): State<Arc<App>>, request: Request) -> Response {
-    let form = match Form::of(request.headers()) {
-        Ok(form) => form,
-        Err(problem) => return problem.into_response(),
-    };
-    let is_json = form == Form::Json;
-    match answer(&app, form, request).await {
-        Ok(response) => response,
-        Err(problem) if is_json => problem.into_openai_response(),
-        Err(problem) => problem.into_response(),
-    }
-}
-
-/// Parts of a multipart body.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes what is read part by part")]
-pub(crate) struct ImageParts {
-    /// Images, in order.
-    #[schema(value_type = Vec<String>, format = Binary)]
-    image: Vec<Vec<u8>>,
-    /// Name of the model.
-    model: Option<String>,
-    /// Whether vectors are divided by their length.
-    normalize: Option<bool>,
-    /// How long the client waits, in milliseconds.
-    timeout_ms: Option<u64>,
-    /// How soon the answer is needed.
-    priority: Option<Lane>,
-}
-
-async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn embed(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = Form::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &encode::EMBEDDINGS)?;
     let asked = input::embeddings(form, request, &app.limits).await?;
     let model = app.registry.find(asked.model.as_deref())?;
@@ -114,6 +87,24 @@ async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Pro
     let provenance = Provenance::of(&model, Output::Embedding);
     let response = encode::embeddings(&provenance, &embeddings, representation, asked.encoding)?;
     Ok(provenance.sign(response))
+}
+
+/// Parts of a multipart body.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what is read part by part")]
+pub(crate) struct ImageParts {
+    /// Images, in order.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    image: Vec<Vec<u8>>,
+    /// Name of the model.
+    model: Option<String>,
+    /// Whether vectors are divided by their length.
+    normalize: Option<bool>,
+    /// How long the client waits, in milliseconds.
+    timeout_ms: Option<u64>,
+    /// How soon the answer is needed.
+    priority: Option<Lane>,
 }
 
 /// Divides by the Euclidean length. A vector of zeros stays as it is.

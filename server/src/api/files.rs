@@ -50,6 +50,7 @@ pub(crate) struct ListedFile {
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/files",
+    operation_id = "list_files",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model.")),
     responses(
@@ -87,6 +88,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/files/{path}",
+    operation_id = "get_file",
     tag = "models",
     params(
         ("name" = String, Path, description = "Name of the model."),
@@ -96,8 +98,8 @@ pub(crate) async fn list(
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` that the client has."),
     ),
     responses(
-        (status = 200, description = "The file.", body = Binary, content_type = "application/octet-stream"),
-        (status = 206, description = "The part that was asked for.", body = Binary, content_type = "application/octet-stream"),
+        (status = 200, description = "The file.", content((Binary = "application/octet-stream"), (serde_json::Value = "application/json"))),
+        (status = 206, description = "The part that was asked for.", content((Binary = "application/octet-stream"), (serde_json::Value = "application/json"))),
         (status = 304, description = "The file is the one that the client has."),
         (status = 404, description = "No such model, or no such file of it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 416, description = "The file has no such part.", body = ProblemBody, content_type = "application/problem+json"),
@@ -116,7 +118,7 @@ pub(crate) async fn file(
 }
 
 /// The file, or the part of it that the request asks for.
-async fn send(
+pub(super) async fn send(
     found: PinnedFile,
     content_type: &'static str,
     headers: &HeaderMap,
@@ -157,7 +159,7 @@ async fn send(
 }
 
 /// What a file is, by its name.
-fn content_type(path: &str) -> &'static str {
+pub(super) fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.') {
         Some((_, "json")) => "application/json",
         _ => "application/octet-stream",

@@ -86,6 +86,7 @@ impl From<Record> for Import {
 #[utoipa::path(
     get,
     path = "/v1/imports",
+    operation_id = "list_imports",
     tag = "models",
     responses(
         (status = 200, description = "The uploads.", body = ImportList),
@@ -104,6 +105,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<ImportList>
 #[utoipa::path(
     get,
     path = "/v1/imports/{id}",
+    operation_id = "describe_import",
     tag = "models",
     params(("id" = String, Path, description = "What the upload is called, as `Location` said.")),
     responses(

@@ -5,11 +5,14 @@ pub(crate) mod embeddings;
 pub(crate) mod features;
 pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod hub;
 pub(crate) mod imports;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod oip;
 pub(crate) mod regions;
 pub(crate) mod segmentations;
+pub(crate) mod shapes;
 pub(crate) mod uploads;
 
 use crate::problem::Problem;

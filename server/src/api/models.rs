@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use detcon_core::model::{Precision, Quality};
+use detcon_core::model::{Manifest, Precision, Quality};
 use serde::Serialize;
 
 use crate::app::App;
@@ -32,6 +33,10 @@ pub(crate) struct ModelSummary {
     id: String,
     /// Always `model`.
     object: &'static str,
+    /// When it was made, in seconds since 1970.
+    created: u64,
+    /// Always `detcon`.
+    owned_by: &'static str,
     /// The network: `resnet50`, `resnet50x2`, `resnet50v2` …
     arch: String,
     /// Length of its embeddings.
@@ -74,7 +79,7 @@ pub(crate) struct ModelDetail {
     /// SPDX identifier of the weights' licence, where it is known.
     license: Option<String>,
     /// When it was made, RFC 3339.
-    created: String,
+    created_at: String,
     /// Its files.
     files: BTreeMap<String, ModelFile>,
 }
@@ -105,6 +110,8 @@ impl ModelSummary {
         Self {
             id: manifest.name.to_string(),
             object: "model",
+            created: created(manifest),
+            owned_by: "detcon",
             arch: manifest.spec.to_string(),
             dim: manifest.embedding_size,
             pretrained: manifest.pretrained,
@@ -116,8 +123,15 @@ impl ModelSummary {
     }
 }
 
+/// When a model was made, in seconds since 1970; 0 where its manifest does not say.
+pub(super) fn created(manifest: &Manifest) -> u64 {
+    let made = humantime::parse_rfc3339(&manifest.created).ok();
+    let since = made.and_then(|made| made.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
+}
+
 /// Lists the models.
-#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, description = "What is served, and what is not and why.", body = ModelList)))]
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", tag = "models", responses((status = 200, description = "What is served, and what is not and why.", body = ModelList)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     let (mut data, mut refused) = (Vec::new(), Vec::new());
     for (id, state) in app.registry.states() {
@@ -148,6 +162,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
 #[utoipa::path(
     get,
     path = "/v1/models/{name}",
+    operation_id = "describe_model",
     tag = "models",
     params(("name" = String, Path, description = "Name of the model.")),
     responses(
@@ -183,7 +198,7 @@ pub(crate) async fn describe(
             layout: manifest.source.layout.clone(),
         },
         license: manifest.license.clone(),
-        created: manifest.created.clone(),
+        created_at: manifest.created.clone(),
         files: manifest.files.iter().map(file).collect(),
     }))
 }

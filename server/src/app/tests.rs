@@ -51,6 +51,20 @@ fn the_committed_openapi_document_is_that_of_the_routes() {
     );
 }
 
+#[test]
+fn operations_have_names_of_their_own() {
+    let document = serde_json::to_value(document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+    let mut names: Vec<_> = operations
+        .filter_map(|it| it["operationId"].as_str())
+        .collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "{names:?}");
+}
+
 #[tokio::test]
 async fn an_overloaded_server_answers_503_and_says_when_to_come_back() {
     let (engine, mut batches, go) = gated();

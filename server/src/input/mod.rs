@@ -2,6 +2,7 @@
 
 mod body;
 mod fields;
+mod inflate;
 mod json;
 mod multipart;
 pub(crate) mod parameters;
@@ -12,6 +13,7 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
 pub(crate) use body::{BodyMemory, Share, drain};
+pub(crate) use inflate::inflated;
 pub(crate) use json::EmbeddingsRequest;
 
 use crate::demand::Demand;

@@ -42,6 +42,11 @@ fn every() -> Vec<Problem> {
             what: "x",
         },
         Problem::UnknownModel { name: text() },
+        Problem::UnknownVersion { version: text() },
+        Problem::UnknownRevision {
+            name: text(),
+            revision: text(),
+        },
         Problem::ModelNotNamed,
         Problem::NothingServed,
         Problem::ModelLoading { name: text() },
@@ -129,10 +134,7 @@ fn a_client_is_never_told_to_come_back_too_early() {
             full.to_string().contains(&format!(" {seconds} s")),
             "{full}"
         );
-        assert_eq!(
-            full.into_openai_response().headers()[header::RETRY_AFTER],
-            seconds
-        );
+        assert_eq!(full.into_response().headers()[header::RETRY_AFTER], seconds);
     }
 }
 

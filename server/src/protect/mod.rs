@@ -55,10 +55,17 @@ impl Access {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match route {
             // Probes come from machines without secrets, and neither the pages nor the documentation hold any.
-            "/livez" | "/readyz" | "/openapi.json" | "/" | playground::FOLDER => Self::Open,
+            "/livez"
+            | "/readyz"
+            | "/v2/health/live"
+            | "/v2/health/ready"
+            | "/openapi.json"
+            | "/"
+            | playground::FOLDER => Self::Open,
             docs if docs == "/docs" || docs.starts_with("/docs/") => Self::Open,
             "/metrics" => Self::Key(Scope::Metrics),
             models if models.starts_with("/v1/models") && !reads => Self::Key(Scope::Admin),
+            models if models.starts_with("/v2/repository/models/") => Self::Key(Scope::Admin),
             imports if imports.starts_with("/v1/imports") => Self::Key(Scope::Admin),
             admin if admin.starts_with("/v1/admin/") => Self::Key(Scope::Admin),
             _ => Self::Key(Scope::Inference),

@@ -109,6 +109,54 @@ async fn only_those_who_administer_change_the_models() {
 }
 
 #[tokio::test]
+async fn the_inference_protocol_asks_for_keys_but_in_its_probes() {
+    let router = locked();
+    for (method, path, key, status) in [
+        (Method::GET, "/v2/health/live", "", 200),
+        (Method::GET, "/v2/health/ready", "", 200),
+        (Method::GET, "/v2", "", 401),
+        (Method::GET, "/v2", INFERENCE, 200),
+        (Method::GET, "/v2/models/tiny", INFERENCE, 200),
+        (Method::GET, "/v2/models/tiny", METRICS, 403),
+        (Method::POST, "/v2/repository/index", INFERENCE, 200),
+        (
+            Method::POST,
+            "/v2/repository/models/tiny/load",
+            INFERENCE,
+            403,
+        ),
+        (
+            Method::POST,
+            "/v2/repository/models/tiny/unload",
+            INFERENCE,
+            403,
+        ),
+        (
+            Method::GET,
+            "/detcon/tiny/resolve/main/manifest.json",
+            "",
+            401,
+        ),
+        (Method::GET, "/api/models/detcon/tiny", "", 401),
+    ] {
+        let request = ask(method, path);
+        let request = if key.is_empty() {
+            request
+        } else {
+            bearer(request, key)
+        };
+        let found = answer(&router, request).await;
+        assert_eq!(found.status, status, "{path} {key}: {found:?}");
+        let of_protocol = found.body["error"].is_string();
+        assert_eq!(
+            of_protocol,
+            status >= 400 && path.starts_with("/v2"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_key_opens_what_its_scope_allows() {
     let router = locked();
     let models = || ask(Method::GET, "/v1/models");

@@ -62,6 +62,11 @@ impl Pinned {
         &self.own.sha256
     }
 
+    /// What the model is.
+    pub(crate) const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
     /// Every file, the manifest first.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &FileEntry)> {
         let others = self.manifest.files.iter();
