@@ -64,6 +64,8 @@ def check_triton(address, images, expected):
     for algorithm in ("gzip", "deflate"):
         answer = infer(given("image", files[:2], "BYTES"), request_compression_algorithm=algorithm)
         same(answer.as_numpy("embedding"), expected[:2], f"triton, {algorithm}")
+        answer = infer(given("image", files[:2], "BYTES"), response_compression_algorithm=algorithm)
+        same(answer.as_numpy("embedding"), expected[:2], f"triton, an answer that may be {algorithm}")
     waiting = [client.async_infer(MODEL, given("image", files[index:index + 1], "BYTES")) for index in range(2)]
     for index, request in enumerate(waiting):
         same(request.get_result().as_numpy("embedding"), expected[index:index + 1], "triton, asynchronous")

@@ -1,6 +1,7 @@
 //! Uploads, removals and files over HTTP, served by a stand-in that loads nothing.
 
 mod files;
+mod hub;
 mod refusals;
 
 use std::collections::BTreeMap;
