@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn test test-schema test-torch test-tensorflow check bench openapi fuzz clean
+.PHONY: help serve learn test test-clients test-schema test-browser screenshots test-torch test-tensorflow check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,16 +23,35 @@ serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS
 	target/release/detcon-convert ensure $(MODELS)/resnet50 --from $(DEFAULT_CHECKPOINT) --arch resnet50
 	target/release/detcon-server --models $(MODELS) --listen $(LISTEN) --default-model resnet50
 
-test: .deps/onnxruntime .deps/python .deps/libtorch ## runs every test of the workspace
+test: .deps/onnxruntime .deps/python .deps/libtorch test-clients ## runs every test of the workspace, and the clients that people have against a started server
 	$(CARGO) test --locked --workspace
 
-test-torch: .deps/torch ## holds exports to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
-	$(CARGO) build --locked --package detcon-converter
-	PYTHONPATH=.deps/torch $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, huggingface_hub and a generated client, and runs docs/guide.md
+	$(CARGO) build --locked --package detcon-server --package detcon-converter
+	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_clients.py --bin target/debug --golden tests/golden \
+		--document openapi/openapi.json
+	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug
+
+test-torch: .deps/onnxruntime .deps/torch .deps/clients ## holds exports and the served hub to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
+	$(CARGO) build --locked --package detcon-converter --package detcon-server
+	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+	PYTHONPATH=$(abspath .deps/torch):$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug --arch resnet50
 
 test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what openapi.json allows, and what it does not
 	$(CARGO) build --locked --package detcon-server --package detcon-converter
 	PYTHONPATH=$(abspath .deps/schemathesis) $(PYTHON) tests/python/test_schema.py --bin target/debug
+
+test-browser: .deps/onnxruntime tests/browser/node_modules ## drives the page at / in a headless Chromium (apt-get install chromium nodejs npm)
+	$(CARGO) build --locked --package detcon-server --package detcon-converter
+	DETCON_PROGRAMS=target/debug node --test tests/browser/playground.test.mjs
+
+screenshots: .deps/onnxruntime tests/browser/node_modules ## makes the pictures of docs/playground.md, with the models in $(MODELS)
+	$(CARGO) build --release --locked --package detcon-server
+	node tests/browser/screenshots.mjs target/release $(MODELS)
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	npm ci --prefix tests/browser --no-audit --no-fund
+	@touch $@
 
 test-tensorflow: .deps/tensorflow ## reads shards with TensorFlow as upstream does (fetches 1.5 GB; apart from `make test`)
 	rm -rf target/test-tensorflow
@@ -63,19 +82,21 @@ openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
 	$(CARGO) run --locked --quiet --package detcon-core --example manifest_schema > openapi/manifest.schema.json
 
-fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, image) for FUZZ_SECONDS
+fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, image, request, archive) for FUZZ_SECONDS
 	RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" $(CARGO) fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048
 
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/torch .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
+.PHONY: .deps/onnxruntime .deps/python .deps/clients .deps/torch .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/libtorch:
 	@$(PYTHON) scripts/fetch_dependencies.py libtorch
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
+.deps/clients:
+	@$(PYTHON) scripts/fetch_dependencies.py clients
 .deps/schemathesis:
 	@$(PYTHON) scripts/fetch_dependencies.py schemathesis
 .deps/scikit-image:

@@ -6,6 +6,7 @@
   fetch_dependencies.py libtorch      .deps/libtorch, headers and CPU libraries that the trainer is built against
   fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
   fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
+  fetch_dependencies.py clients       .deps/clients, an environment of its own for `make test-clients`
   fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
   fetch_dependencies.py tensorflow    .deps/tensorflow, an environment of its own for `make test-tensorflow` (1.5 GB)
 
@@ -93,6 +94,7 @@ TARGETS = {
     "numpy": (environment, "python"),
     "torch": (environment, "torch"),
     "schemathesis": (environment, "schemathesis"),
+    "clients": (environment, "clients"),
     "scikit-image": (environment, "scikit-image"),
     "tensorflow": (environment, "tensorflow"),
 }

@@ -32,6 +32,8 @@ pub struct ImportOptions {
     pub averages: MovingAverages,
     /// For state dicts: what the network's names start with; none means that it is to be found.
     pub strip_prefix: Option<String>,
+    /// Where the checkpoint comes from, for the manifest; none means that its location says so.
+    pub origin: Option<String>,
     /// How to fetch an address.
     pub fetch: FetchOptions,
 }
@@ -44,6 +46,7 @@ impl Default for ImportOptions {
             network: Network::default(),
             averages: MovingAverages::default(),
             strip_prefix: None,
+            origin: None,
             fetch: FetchOptions::default(),
         }
     }
@@ -147,7 +150,7 @@ pub fn import(
         set_aside: ledger.set_aside.len(),
     };
     let source = Source {
-        uri: source.to_string(),
+        uri: options.origin.clone().unwrap_or_else(|| source.to_string()),
         sha256: Some(opened.sha256()?.to_owned()),
         layout,
     };

@@ -104,31 +104,37 @@ impl StagedDirectory {
 
     /// Puts the directory in its place, with everything in it on the disk.
     pub fn commit(self) -> Result<(), StageError> {
-        self.publish().map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => StageError::Exists {
-                place: self.place.clone(),
-            },
-            _ => StageError::Io {
-                place: self.place.clone(),
-                source,
-            },
-        })
+        put(&self.staged, &self.place, self.existing)
     }
+}
 
-    fn publish(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.staged)? {
-            File::open(entry?.path())?.sync_all()?;
-        }
-        File::open(&self.staged)?.sync_all()?;
-        let replaces = self.existing == Existing::Replace && self.place.symlink_metadata().is_ok();
-        let flags = if replaces {
-            RenameFlags::EXCHANGE
-        } else {
-            RenameFlags::NOREPLACE
-        };
-        renameat_with(CWD, &self.staged, CWD, &self.place, flags)?;
-        File::open(parent(&self.place))?.sync_all()
+/// Puts the finished directory `staged` at `place` by one rename, with everything in it on the disk before. What was
+/// there, where it may be replaced, is under the name `staged` afterwards. Both are on one file system.
+pub fn put(staged: &Path, place: &Path, existing: Existing) -> Result<(), StageError> {
+    publish(staged, place, existing).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => StageError::Exists {
+            place: place.to_owned(),
+        },
+        _ => StageError::Io {
+            place: place.to_owned(),
+            source,
+        },
+    })
+}
+
+fn publish(staged: &Path, place: &Path, existing: Existing) -> io::Result<()> {
+    for entry in fs::read_dir(staged)? {
+        File::open(entry?.path())?.sync_all()?;
     }
+    File::open(staged)?.sync_all()?;
+    let replaces = existing == Existing::Replace && place.symlink_metadata().is_ok();
+    let flags = if replaces {
+        RenameFlags::EXCHANGE
+    } else {
+        RenameFlags::NOREPLACE
+    };
+    renameat_with(CWD, staged, CWD, place, flags)?;
+    File::open(parent(place))?.sync_all()
 }
 
 impl Drop for StagedDirectory {

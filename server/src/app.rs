@@ -16,13 +16,18 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::api::{embeddings, features, health, metrics, models, regions, segmentations};
+use crate::api::{
+    embeddings, features, files, health, hub, imports, metrics, models, oip, regions,
+    segmentations, shapes, uploads,
+};
 use crate::input::Limits;
 use crate::observe::{self, Metrics};
 use crate::pipeline::Pipeline;
+use crate::playground;
 use crate::problem::Problem;
 use crate::protect::{self, Protected, Protection};
 use crate::registry::Registry;
+use crate::store::Store;
 
 /// What every handler can reach.
 #[derive(Debug)]
@@ -31,6 +36,7 @@ pub(crate) struct App {
     pub(crate) pipeline: Pipeline,
     pub(crate) limits: Limits,
     pub(crate) protection: Protection,
+    pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     closing: AtomicBool,
 }
@@ -41,12 +47,14 @@ impl App {
         pipeline: Pipeline,
         limits: Limits,
         protection: Protection,
+        store: Store,
     ) -> Self {
         Self {
             registry,
             pipeline,
             limits,
             protection,
+            store,
             metrics: Arc::new(Metrics::new()),
             closing: AtomicBool::new(false),
         }
@@ -74,6 +82,8 @@ impl App {
         (name = "embeddings", description = "From photographs to vectors."),
         (name = "features", description = "From photographs to dense maps, regions and segments."),
         (name = "models", description = "What is served."),
+        (name = "inference protocol", description = "The Open Inference Protocol, version 2, with Triton's extensions."),
+        (name = "hub", description = "The store as a Hugging Face Hub, for its clients."),
         (name = "health", description = "For whoever watches the server."),
     ),
 )]
@@ -87,10 +97,53 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(regions::regions))
         .routes(routes!(segmentations::segment))
         .routes(routes!(models::list))
-        .routes(routes!(models::describe))
+        .routes(routes!(models::describe, uploads::upload, uploads::remove))
+        .routes(routes!(uploads::load))
+        .routes(routes!(uploads::unload))
+        .routes(routes!(files::list))
+        .routes(routes!(files::file))
+        .routes(routes!(imports::list))
+        .routes(routes!(imports::describe))
+        .merge(hub())
+        .merge(inference_protocol())
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
+}
+
+/// The store as a hub of checkpoints.
+fn hub() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(hub::describe_unowned))
+        .routes(routes!(hub::describe_unowned_at))
+        .routes(routes!(hub::tree_unowned))
+        .routes(routes!(hub::describe))
+        .routes(routes!(hub::describe_at))
+        .routes(routes!(hub::tree))
+        .routes(routes!(hub::resolve_unowned))
+        .routes(routes!(hub::resolve))
+}
+
+/// The Open Inference Protocol.
+fn inference_protocol() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(oip::server_metadata))
+        .routes(routes!(oip::live))
+        .routes(routes!(oip::server_ready))
+        .routes(routes!(oip::all_statistics))
+        .routes(routes!(oip::metadata))
+        .routes(routes!(oip::ready))
+        .routes(routes!(oip::config))
+        .routes(routes!(oip::statistics))
+        .routes(routes!(oip::infer))
+        .routes(routes!(oip::metadata_of_version))
+        .routes(routes!(oip::version_ready))
+        .routes(routes!(oip::config_of_version))
+        .routes(routes!(oip::version_statistics))
+        .routes(routes!(oip::infer_version))
+        .routes(routes!(oip::index))
+        .routes(routes!(oip::load))
+        .routes(routes!(oip::unload))
 }
 
 /// The OpenAPI document of the routes.
@@ -104,13 +157,14 @@ pub fn document() -> OpenApi {
 /// The application with its middleware.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
-    surround(router.merge(documentation(document())), &app).with_state(app)
+    let pages = documentation(document()).merge(playground::router(app.protection.playground));
+    surround(router.merge(pages), &app).with_state(app)
 }
 
 /// What every request passes, the last layer first.
 fn surround(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
     let (metrics, panics) = (Arc::clone(&app.metrics), Arc::clone(&app.metrics));
-    let Protection { gate, origins } = app.protection.clone();
+    let Protection { gate, origins, .. } = app.protection.clone();
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -118,6 +172,7 @@ fn surround(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
         .layer(from_fn_with_state(gate, protect::keys))
         .layer(option_layer(protect::cors(&origins))) // browsers' questions come without keys
         .layer(CatchPanicLayer::custom(move |_payload| panicked(&panics)))
+        .layer(from_fn(shapes::errors))
         .layer(from_fn(protect::security))
         .layer(from_fn_with_state(metrics, observe::requests))
 }

@@ -1,7 +1,6 @@
 //! The scheduler: a bounded queue of images, and one thread that owns the engine and runs what has queued while it
 //! was busy. No timer: an idle engine starts at once, a busy one finds its next batch waiting.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,10 +9,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use detcon_core::checkpoint::Tensor;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::budget::Turns;
+use crate::demand::{Deadline, Lane};
 use crate::engine::{Batch, EngineError, Output};
-use crate::observe::{EngineStats, Phase, Timings};
+use crate::observe::{Phase, Timings};
+use crate::stats::EngineStats;
+
+pub(crate) use crate::queue::{Answer, Place};
+use crate::queue::{Job, Queue};
 
 /// Weight of the newest measurement in the moving average of the time an image takes: 1/8.
 const AVERAGE_SHIFT: u32 = 3;
@@ -22,11 +27,18 @@ const AVERAGE_SHIFT: u32 = 3;
 pub(crate) trait Run: Send + 'static {
     /// An output for a batch; its first axis is the batch's.
     fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError>;
+
+    /// Starts anew, after a panic.
+    fn reopen(&mut self) -> Result<(), EngineError>;
 }
 
 impl Run for crate::engine::Engine {
     fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError> {
         Self::run(self, batch, output)
+    }
+
+    fn reopen(&mut self) -> Result<(), EngineError> {
+        Self::reopen(self)
     }
 }
 
@@ -41,12 +53,19 @@ pub(crate) struct InputTensor {
     pub(crate) pixels: Vec<u8>,
 }
 
-/// What an image's answer is: the output without its first axis.
-pub(crate) type Answer = oneshot::Receiver<Result<Tensor, EngineFailed>>;
+/// The output for an image, without its first axis.
+pub(crate) type Answered = Result<Tensor, Failure>;
 
-/// The engine failed at a batch; the log says why.
+/// Why an image has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EngineFailed;
+pub(crate) enum Failure {
+    /// The engine failed at its batch; the log says why.
+    Engine,
+    /// Its time was up before its turn.
+    Expired,
+    /// The engine's thread has ended.
+    Gone,
+}
 
 /// No room for a request's images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,42 +74,23 @@ pub(crate) struct Full {
     pub retry_after: Duration,
 }
 
-/// One image on its way through the engine.
-struct Job {
-    input: InputTensor,
-    output: Output,
-    reply: oneshot::Sender<Result<Tensor, EngineFailed>>,
-    place: Place,
-    queued: Instant,
-    timings: Timings,
-}
-
-impl Job {
-    /// Jobs of one kind can share an engine call.
-    const fn kind(&self) -> (usize, usize, Output) {
-        (self.input.height, self.input.width, self.output)
-    }
-}
-
 /// Places in the queue for all images of a request, to be given to them one by one.
 #[derive(Debug)]
-pub(crate) struct Places(OwnedSemaphorePermit);
-
-/// An image's place in the queue, free again when this is dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
-
-impl Places {
-    /// All of them together, as the place of the only image.
-    pub(crate) fn into_one(self) -> Place {
-        self.0
-    }
+pub(crate) struct Places {
+    all: OwnedSemaphorePermit,
+    bulk: Option<OwnedSemaphorePermit>,
 }
 
 impl Iterator for Places {
     type Item = Place;
 
     fn next(&mut self) -> Option<Place> {
-        self.0.split(1)
+        let permit = self.all.split(1)?;
+        let bulk = self.bulk.as_mut();
+        Some(Place {
+            lane: bulk.as_ref().map_or(Lane::Interactive, |_| Lane::Bulk),
+            _permits: [Some(permit), bulk.and_then(|bulk| bulk.split(1))],
+        })
     }
 }
 
@@ -103,12 +103,24 @@ pub(crate) struct BatchLimits {
     pub queue: NonZeroUsize,
 }
 
+impl BatchLimits {
+    /// Most images of a lane: bulk leaves a quarter of the places to those who wait.
+    const fn places(self, lane: Lane) -> usize {
+        let all = self.queue.get();
+        match lane {
+            Lane::Interactive => all,
+            Lane::Bulk => all - all / 4,
+        }
+    }
+}
+
 /// The queue in front of an engine's thread. Dropped, it lets the thread finish what was taken and end.
 #[derive(Debug)]
 pub(crate) struct Batcher {
-    jobs: Option<mpsc::UnboundedSender<Job>>,
-    places: Arc<Semaphore>,
-    queue: usize,
+    queue: Arc<Queue>,
+    limits: BatchLimits,
+    all: Arc<Semaphore>,
+    bulk: Arc<Semaphore>,
     image_micros: Arc<AtomicU64>,
     stats: Arc<EngineStats>,
     thread: Option<JoinHandle<()>>,
@@ -120,26 +132,27 @@ impl Batcher {
         name: &str,
         engine: impl Run,
         limits: BatchLimits,
+        turns: Turns,
+        stats: Arc<EngineStats>,
     ) -> std::io::Result<Self> {
-        let (jobs, receiver) = mpsc::unbounded_channel(); // bounded by the places
+        let queue = Arc::new(Queue::new(Arc::clone(&stats)));
         let image_micros = Arc::new(AtomicU64::new(0));
-        let stats = Arc::new(EngineStats::default());
         let mut worker = Worker {
             engine,
-            pending: VecDeque::new(),
+            queue: Arc::clone(&queue),
+            turns,
             image_micros: Arc::clone(&image_micros),
             stats: Arc::clone(&stats),
             model: name.to_owned(),
         };
         let thread = std::thread::Builder::new()
             .name(format!("engine {name}"))
-            .spawn(move || worker.work(receiver, limits.max_batch))?;
-        let queue = limits.queue.get();
-        let places = Arc::new(Semaphore::new(queue));
+            .spawn(move || worker.work(limits.max_batch))?;
         Ok(Self {
-            jobs: Some(jobs),
-            places,
             queue,
+            limits,
+            all: Arc::new(Semaphore::new(limits.places(Lane::Interactive))),
+            bulk: Arc::new(Semaphore::new(limits.places(Lane::Bulk))),
             image_micros,
             stats,
             thread: Some(thread),
@@ -147,52 +160,65 @@ impl Batcher {
     }
 
     /// Takes places for all of a request's images, or none.
-    pub(crate) fn admit(&self, images: usize) -> Result<Places, Full> {
-        let full = || Full {
+    pub(crate) fn admit(&self, images: usize, lane: Lane) -> Result<Places, Full> {
+        let places = self.places(images, lane).ok_or_else(|| Full {
             retry_after: self.retry_after(),
-        };
-        let count = u32::try_from(images).map_err(|_| full())?;
-        let permit = Arc::clone(&self.places)
-            .try_acquire_many_owned(count)
-            .map_err(|_| full())?;
-        Ok(Places(permit))
+        });
+        if places.is_err() {
+            self.stats.shed(images);
+        }
+        places
     }
 
-    /// Queues an image; the answer comes on the receiver. Dropping that takes the image out again.
+    fn places(&self, images: usize, lane: Lane) -> Option<Places> {
+        let count = u32::try_from(images).ok()?;
+        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_many_owned(count).ok();
+        let bulk = match lane {
+            Lane::Interactive => None,
+            Lane::Bulk => Some(take(&self.bulk)?),
+        };
+        let all = take(&self.all)?;
+        Some(Places { all, bulk })
+    }
+
+    /// Queues an image; the answer comes later. Dropping that takes the image out again.
     #[must_use]
-    pub(crate) fn submit(&self, input: InputTensor, output: Output, place: Place) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        let job = Job {
+    pub(crate) fn submit(
+        &self,
+        input: InputTensor,
+        output: Output,
+        place: Place,
+        deadline: Deadline,
+    ) -> Answer {
+        let (reply, receiver) = oneshot::channel();
+        let ticket = self.queue.push(Job {
             input,
             output,
-            reply,
             place,
-            queued: Instant::now(),
+            deadline,
+            reply,
             timings: Timings::current(),
-        };
-        if let Some(jobs) = &self.jobs {
-            // Where the thread has ended the job is dropped, and its receiver says so.
-            let _ = jobs.send(job);
-        }
-        answer
+            queued: Instant::now(),
+        });
+        Answer { receiver, ticket }
     }
 
     /// Most images of one request that can ever be admitted.
     #[must_use]
-    pub(crate) const fn capacity(&self) -> usize {
-        self.queue
+    pub(crate) const fn capacity(&self, lane: Lane) -> usize {
+        self.limits.places(lane)
     }
 
     /// What its engine has done.
     #[must_use]
-    pub(crate) fn stats(&self) -> &EngineStats {
+    pub(crate) const fn stats(&self) -> &Arc<EngineStats> {
         &self.stats
     }
 
     /// Images from admission to answer.
     #[must_use]
     pub(crate) fn queued(&self) -> usize {
-        self.queue - self.places.available_permits()
+        self.capacity(Lane::Interactive) - self.all.available_permits()
     }
 
     /// How long what is queued will take at the measured pace.
@@ -208,7 +234,7 @@ impl Batcher {
 
 impl Drop for Batcher {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.queue.close();
         if let Some(thread) = self.thread.take() {
             // The thread catches the engine's panics; one of its own it has reported itself.
             let _ = thread.join();
@@ -218,92 +244,49 @@ impl Drop for Batcher {
 
 struct Worker<E> {
     engine: E,
-    /// Taken from the channel and not run yet.
-    pending: VecDeque<Job>,
+    queue: Arc<Queue>,
+    turns: Turns,
     image_micros: Arc<AtomicU64>,
     stats: Arc<EngineStats>,
     model: String,
 }
 
 impl<E: Run> Worker<E> {
-    fn work(&mut self, mut jobs: mpsc::UnboundedReceiver<Job>, max: NonZeroUsize) {
-        while let Some(batch) = self.next_batch(&mut jobs, max) {
+    fn work(&mut self, max: NonZeroUsize) {
+        while let Some(batch) = self.queue.next_batch(max) {
             self.run(batch);
         }
     }
 
-    /// Takes what has queued while the engine was busy: the oldest job and up to `max` of its kind, none whose
-    /// client has left. Nothing when every sender is gone.
-    fn next_batch(
-        &mut self,
-        jobs: &mut mpsc::UnboundedReceiver<Job>,
-        max: NonZeroUsize,
-    ) -> Option<Vec<Job>> {
-        loop {
-            if self.pending.is_empty() {
-                self.pending.push_back(jobs.blocking_recv()?);
-            }
-            while let Ok(job) = jobs.try_recv() {
-                self.pending.push_back(job);
-            }
-            let before = self.pending.len();
-            self.pending.retain(|job| !job.reply.is_closed());
-            let left = before - self.pending.len();
-            self.stats.abandoned.inc_by(left as u64);
-            if let Some(kind) = self.pending.front().map(Job::kind) {
-                return Some(self.take(kind, max.get()));
-            }
-        }
-    }
-
-    fn take(&mut self, kind: (usize, usize, Output), max: usize) -> Vec<Job> {
-        let (mut batch, mut rest) = (Vec::with_capacity(max), VecDeque::new());
-        for job in self.pending.drain(..) {
-            if batch.len() < max && job.kind() == kind {
-                batch.push(job);
-            } else {
-                rest.push_back(job);
-            }
-        }
-        self.pending = rest;
-        batch
-    }
-
     fn run(&mut self, jobs: Vec<Job>) {
+        let (taken, turns) = (Instant::now(), self.turns.clone());
+        let turn = turns.take();
         let start = Instant::now();
-        let (height, width, output) = jobs[0].kind();
-        let mut images = Vec::with_capacity(jobs.len() * height * width * 3);
+        let (first, count) = (&jobs[0], jobs.len());
+        let (output, (height, width)) = (first.output, (first.input.height, first.input.width));
+        let mut images = Vec::with_capacity(count * height * width * 3);
         for job in &jobs {
             images.extend_from_slice(&job.input.pixels);
             job.timings.add(Phase::Queue, start - job.queued);
         }
-        let count = jobs.len();
         let batch = Batch {
             shape: [count, height, width, 3],
             images,
         };
         let mut answers = self.answers(&batch, output).into_iter();
+        drop(turn);
         let took = start.elapsed();
-        #[expect(clippy::cast_precision_loss, reason = "batches are small")]
-        self.stats.batches.observe(count as f64);
-        self.stats.calls.observe(took.as_secs_f64());
-        for Job {
-            reply,
-            place,
-            timings,
-            ..
-        } in jobs
-        {
-            timings.add(Phase::Infer, took);
-            // Before the answer, so that whoever has it finds the place free.
-            drop(place);
-            // Whoever left in the meantime does not want it any more.
-            let _ = reply.send(answers.next().ok_or(EngineFailed));
+        self.stats.batch_ran(count, took);
+        for job in jobs {
+            job.timings.add(Phase::Infer, took);
+            job.answer(answers.next().ok_or(Failure::Engine));
         }
-        self.measure(took / u32::try_from(count).unwrap_or(u32::MAX));
+        // With what other models' engines took meanwhile: that is the pace at which the queue empties.
+        self.measure(taken.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// One answer an image. A batch that cannot be run has none and is logged; the thread goes on to the next.
+    /// One answer an image. A batch that cannot be run has none and is logged; the thread goes on to the next, with an
+    /// engine that is opened anew where this one panicked.
     fn answers(&mut self, batch: &Batch, output: Output) -> Vec<Tensor> {
         let engine = &mut self.engine;
         let (model, images) = (&self.model, batch.shape[0]);
@@ -315,15 +298,29 @@ impl<E: Run> Worker<E> {
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => {
-                self.stats.failures.inc();
+                self.stats.failed();
                 tracing::error!(model, images, %error, "inference failed");
                 Vec::new()
             }
             Err(_panic) => {
-                self.stats.panics.inc();
+                self.stats.panicked();
                 tracing::error!(model, images, "inference panicked");
+                self.reopen();
                 Vec::new()
             }
+        }
+    }
+
+    /// An engine that cannot be opened anew is kept as it is: perhaps the next batch can be run.
+    fn reopen(&mut self) {
+        let (model, engine) = (&self.model, &mut self.engine);
+        match catch_unwind(AssertUnwindSafe(|| engine.reopen())) {
+            Ok(Ok(())) => {
+                self.stats.restarted();
+                tracing::warn!(model, "the engine was opened anew");
+            }
+            Ok(Err(error)) => tracing::error!(model, %error, "the engine could not be opened anew"),
+            Err(_panic) => tracing::error!(model, "opening the engine anew panicked"),
         }
     }
 

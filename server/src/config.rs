@@ -1,6 +1,8 @@
 //! What the command line and the environment say. Every flag is also a variable `DETCON_…`.
 
+mod engine;
 mod protect;
+mod store;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -10,7 +12,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use detcon_core::image::ImageLimits;
 
+pub use engine::{EngineArguments, PrecisionChoice};
 pub use protect::{ImageOrigin, Origin, ProtectArguments};
+pub use store::UploadArguments;
 
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;
@@ -33,6 +37,9 @@ pub struct Config {
     /// Who may ask, from where, and over what.
     #[command(flatten)]
     pub protect: ProtectArguments,
+    /// What may change in the store.
+    #[command(flatten)]
+    pub uploads: UploadArguments,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArguments,
@@ -48,6 +55,16 @@ pub struct ModelArguments {
     /// Model of the requests that name none [default: the only one, where there is one].
     #[arg(long, env = "DETCON_DEFAULT_MODEL", value_name = "NAME")]
     pub default_model: Option<String>,
+    /// How often --models is looked at for models that came, changed or went, in seconds; 0 for never. What has changed
+    /// is loaded when it has stayed as it is for as long.
+    #[arg(
+        long,
+        env = "DETCON_WATCH",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = seconds
+    )]
+    pub watch: Duration,
 }
 
 /// Where it is served.
@@ -70,27 +87,16 @@ pub struct ListenArguments {
         default_value_t = 30
     )]
     pub shutdown_grace: u64,
-}
-
-/// How models are run.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Engine")]
-pub struct EngineArguments {
-    /// ONNX Runtime's shared library [default: beside the program, then .deps/onnxruntime/, then the system's].
-    #[arg(long, env = "DETCON_ONNXRUNTIME", value_name = "FILE")]
-    pub onnxruntime: Option<PathBuf>,
-    /// Threads that one engine computes with [default: the processors this process may use].
-    #[arg(long, env = "DETCON_ENGINE_THREADS", value_name = "N", value_parser = count)]
-    pub engine_threads: Option<NonZeroUsize>,
-    /// Images decoded and resized at the same time [default: the processors this process may use].
-    #[arg(long, env = "DETCON_DECODE_THREADS", value_name = "N", value_parser = count)]
-    pub decode_threads: Option<NonZeroUsize>,
-    /// Most images in one engine call.
-    #[arg(long, env = "DETCON_MAX_BATCH", value_name = "N", default_value = "8", value_parser = count)]
-    pub max_batch: NonZeroUsize,
-    /// Most images of a model from admission to answer; beyond them requests are refused with 503.
-    #[arg(long, env = "DETCON_QUEUE", value_name = "N", default_value = "256", value_parser = count)]
-    pub queue: NonZeroUsize,
+    /// How long /readyz says no before the server takes no more connections, after SIGTERM or SIGINT, in seconds: for
+    /// as long as a load balancer needs to notice.
+    #[arg(
+        long,
+        env = "DETCON_SHUTDOWN_DELAY",
+        value_name = "SECONDS",
+        default_value = "1",
+        value_parser = seconds
+    )]
+    pub shutdown_delay: Duration,
 }
 
 /// What a request may ask for.
@@ -178,24 +184,12 @@ pub enum LogFormat {
     Json,
 }
 
-impl EngineArguments {
-    /// ONNX Runtime's library: the one named, or the first that is there.
-    #[must_use]
-    pub fn library(&self) -> PathBuf {
-        detcon_runtime::library(self.onnxruntime.as_deref())
-    }
-
-    /// Threads of an engine.
-    #[must_use]
-    pub fn engine_threads(&self) -> NonZeroUsize {
-        self.engine_threads.unwrap_or_else(processors)
-    }
-
-    /// Images decoded at the same time.
-    #[must_use]
-    pub fn decode_threads(&self) -> NonZeroUsize {
-        self.decode_threads.unwrap_or_else(processors)
-    }
+/// A span of time from the command line: seconds, decimals allowed, up to a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    let seconds = seconds.ok_or("give seconds, from 0 to 86400")?;
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// A count from the command line.
@@ -204,9 +198,4 @@ fn count(text: &str) -> Result<NonZeroUsize, String> {
         .ok()
         .filter(|count: &NonZeroUsize| count.get() <= MAX_COUNT)
         .ok_or_else(|| format!("give a number from 1 to {MAX_COUNT}"))
-}
-
-/// What affinity and the control group's quota leave to this process.
-fn processors() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }

@@ -49,20 +49,22 @@ pub(crate) async fn serve(
         tokio::select! {
             // It retries what the system refuses, such as more open files than there may be.
             (stream, _address) = Listener::accept(&mut listener) => {
-                let watcher = graceful.watcher();
-                let (tls, router) = (tls.clone(), router.clone());
-                open.spawn(async move {
-                    match tls {
-                        Some(tls) => secret(stream, &tls, router, waits, watcher).await,
-                        None => connection(patient(stream, waits), false, router, waits, watcher).await,
-                    }
-                });
+                open.spawn(converse(stream, tls.clone(), router.clone(), waits, graceful.watcher()));
             }
             Some(_closed) = open.join_next() => {}
             () = &mut shutdown => break,
         }
     }
-    drop(listener); // from here on the system refuses connections
+    // From here on the system refuses connections. Those that it has taken until now are ours.
+    for stream in taken(listener) {
+        open.spawn(converse(
+            stream,
+            tls.clone(),
+            router.clone(),
+            waits,
+            graceful.watcher(),
+        ));
+    }
     if tokio::time::timeout(waits.grace, graceful.shutdown())
         .await
         .is_err()
@@ -75,6 +77,33 @@ pub(crate) async fn serve(
         );
     }
     open.shutdown().await;
+}
+
+/// The connections that wait to be accepted.
+fn taken(listener: TcpListener) -> Vec<TcpStream> {
+    // It does not block: accepting ends where nobody waits.
+    let Ok(listener) = listener.into_std() else {
+        return Vec::new();
+    };
+    let waiting = std::iter::from_fn(|| listener.accept().ok());
+    let streams = waiting.filter_map(|(stream, _address)| {
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    });
+    streams.collect()
+}
+
+async fn converse(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    waits: Waits,
+    watcher: Watcher,
+) {
+    match tls {
+        Some(tls) => secret(stream, &tls, router, waits, watcher).await,
+        None => connection(patient(stream, waits), false, router, waits, watcher).await,
+    }
 }
 
 /// A connection that breaks when the client takes nothing of what is written for too long.

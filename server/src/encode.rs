@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use detcon_core::model::Precision;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::accept::Representation;
 use crate::input::Encoding;
 use crate::observe::{Phase, Timings};
 use crate::problem::Problem;
+use crate::provenance::Provenance;
 
 /// Alignment of an array file's data (NumPy's format, version 1.0).
 const NPY_ALIGNMENT: usize = 64;
@@ -25,6 +27,11 @@ pub(crate) struct EmbeddingList<'a> {
     object: &'static str,
     /// The model that made them.
     model: &'a str,
+    /// SHA-256 of that model's manifest.
+    model_digest: &'a str,
+    /// What they were computed in: `fp32`, `fp16` or `int8`.
+    #[schema(value_type = String)]
+    precision: Precision,
     /// One for each image, in order.
     data: Vec<EmbeddingItem<'a>>,
     /// Always zero: images have no tokens.
@@ -68,16 +75,16 @@ pub(crate) const EMBEDDINGS: [Representation; 3] = [
     Representation::Safetensors,
 ];
 
-/// The answer with `embeddings` of `model`, all of one length.
+/// The answer with `embeddings`, all of one length.
 pub(crate) fn embeddings(
-    model: &str,
+    made_by: &Provenance,
     embeddings: &[Vec<f32>],
     representation: Representation,
     encoding: Encoding,
 ) -> Result<Response, Problem> {
     let shape = [embeddings.len(), embeddings.first().map_or(0, Vec::len)];
     let bytes = Timings::measure(Phase::Encode, || match representation {
-        Representation::Json => json(&list(model, embeddings, encoding)),
+        Representation::Json => json(&list(made_by, embeddings, encoding)),
         Representation::Npy => Ok(npy("<f4", &shape, &little_endian(embeddings.concat()))),
         Representation::Safetensors => {
             let data = little_endian(embeddings.concat());
@@ -88,7 +95,11 @@ pub(crate) fn embeddings(
     Ok(answer(representation, bytes?))
 }
 
-fn list<'a>(model: &'a str, embeddings: &'a [Vec<f32>], encoding: Encoding) -> EmbeddingList<'a> {
+fn list<'a>(
+    made_by: &'a Provenance,
+    embeddings: &'a [Vec<f32>],
+    encoding: Encoding,
+) -> EmbeddingList<'a> {
     let item = |(index, values): (usize, &'a Vec<f32>)| EmbeddingItem {
         object: "embedding",
         index,
@@ -96,7 +107,9 @@ fn list<'a>(model: &'a str, embeddings: &'a [Vec<f32>], encoding: Encoding) -> E
     };
     EmbeddingList {
         object: "list",
-        model,
+        model: &made_by.model,
+        model_digest: &made_by.digest,
+        precision: made_by.precision,
         data: embeddings.iter().enumerate().map(item).collect(),
         usage: Usage {
             prompt_tokens: 0,

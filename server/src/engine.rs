@@ -1,16 +1,20 @@
-//! The engine: one ONNX Runtime session. Whoever owns it runs it; sessions share nothing but the library.
+//! The engine: a model's ONNX Runtime sessions. Whoever owns it runs it; sessions share nothing but the library.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use detcon_core::arch::Stage;
 use detcon_core::checkpoint::Tensor;
+use detcon_core::model::{ModelDirectory, Precision};
 use detcon_runtime::LoadError;
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::TensorRef;
 
+/// ONNX Runtime's name of a session's longest spin, in microseconds.
+const SPIN_DURATION: &str = "session.intra_op.spin_duration_us";
 /// The graph's input: uint8 RGB `[N, H, W, 3]`.
 pub(crate) const INPUT: &str = "images";
 
@@ -29,14 +33,6 @@ impl Output {
         match self {
             Self::Embedding => "embedding",
             Self::Features(stage) => stage.name(),
-        }
-    }
-
-    /// Whether the graph that embeddings come from gives it; the others cost it nothing.
-    const fn is_in_main_graph(self) -> bool {
-        match self {
-            Self::Embedding | Self::Features(Stage::C5) => true,
-            Self::Features(Stage::C2 | Stage::C3 | Stage::C4) => false,
         }
     }
 
@@ -59,6 +55,17 @@ pub enum EngineError {
         #[from]
         source: ort::Error,
     },
+    /// The model has no graph of the precision.
+    #[error(
+        "it has no {precision} graph: make one with `detcon-convert quantize`, or serve it with --precision auto"
+    )]
+    NoGraph {
+        /// What was asked for.
+        precision: Precision,
+    },
+    /// Another model is in the directory's place, so what is opened now would not be of this one.
+    #[error("its directory was replaced while it was served")]
+    Replaced,
     /// A stage was asked for of a model without a graph for it.
     #[error("the model has no graph of its stages: convert the checkpoint again")]
     NoStages,
@@ -102,52 +109,63 @@ pub struct Batch {
     pub images: Vec<u8>,
 }
 
-/// Where a model's graphs are.
-#[derive(Clone, Debug)]
-pub struct Graphs {
-    /// Gives `embedding` and `c5`.
-    pub main: PathBuf,
-    /// Gives every stage, if the model has it.
-    pub stages: Option<PathBuf>,
+/// How sessions compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// Threads of a session.
+    pub threads: NonZeroUsize,
+    /// How long threads without work wait in a loop, which spares a call of the system's and takes the processor from
+    /// others.
+    pub spinning: Duration,
 }
 
 /// A model's sessions.
 #[derive(Debug)]
 pub struct Engine {
     runtime: Runtime,
-    graphs: Graphs,
-    threads: NonZeroUsize,
+    directory: ModelDirectory,
+    precision: Precision,
+    compute: Compute,
     main: Session,
-    /// Opened when a stage is first asked for.
-    stages: Option<Session>,
+    /// Of the float32 graph that gives what the main one does not; opened when that is first asked for.
+    second: Option<Session>,
 }
 
 impl Engine {
-    /// Starts a session on the main graph that computes with `threads` threads.
+    /// Starts a session on the graph that embeddings are computed with, in a precision. Features are float32's
+    /// whatever that is.
     pub fn open(
         runtime: &Runtime,
-        graphs: Graphs,
-        threads: NonZeroUsize,
+        directory: &ModelDirectory,
+        precision: Precision,
+        compute: Compute,
     ) -> Result<Self, EngineError> {
-        let main = session(runtime, &graphs.main, threads)?;
+        let main = main_session(runtime, directory, precision, compute)?;
         Ok(Self {
             runtime: runtime.clone(),
-            graphs,
-            threads,
+            directory: directory.clone(),
+            precision,
+            compute,
             main,
-            stages: None,
+            second: None,
         })
+    }
+
+    /// Starts its sessions anew, of the same model or not at all.
+    pub fn reopen(&mut self) -> Result<(), EngineError> {
+        let main = main_session(&self.runtime, &self.directory, self.precision, self.compute)?;
+        if !self.directory.is_unchanged() {
+            return Err(EngineError::Replaced);
+        }
+        (self.main, self.second) = (main, None);
+        Ok(())
     }
 
     /// An output for a batch, in C order; its first axis is the batch's.
     pub fn run(&mut self, batch: &Batch, output: Output) -> Result<Tensor, EngineError> {
         let input = TensorRef::from_array_view((batch.shape, batch.images.as_slice()))?;
         let options = output.options()?;
-        let session = if output.is_in_main_graph() {
-            &mut self.main
-        } else {
-            self.stages()?
-        };
+        let session = self.session(output)?;
         let outputs = session.run_with_options(ort::inputs![INPUT => input], &options)?;
         let (shape, values) = outputs[output.name()].try_extract_tensor::<f32>()?;
         let lengths = shape
@@ -165,20 +183,56 @@ impl Engine {
         }
     }
 
-    fn stages(&mut self) -> Result<&mut Session, EngineError> {
-        if self.stages.is_none() {
-            let graph = self.graphs.stages.as_ref().ok_or(EngineError::NoStages)?;
-            self.stages = Some(session(&self.runtime, graph, self.threads)?);
+    /// The session that gives an output.
+    fn session(&mut self, output: Output) -> Result<&mut Session, EngineError> {
+        let stage = match output {
+            Output::Embedding => return Ok(&mut self.main),
+            Output::Features(stage) => stage,
+        };
+        // The float32 graph gives c5 at no cost. The stages' graph gives it too.
+        if stage == Stage::C5 && self.precision == Precision::Fp32 {
+            return Ok(&mut self.main);
         }
-        self.stages.as_mut().ok_or(EngineError::NoStages)
+        let graph = match stage {
+            Stage::C5 => self
+                .directory
+                .stages_graph()
+                .or_else(|| self.directory.graph(Precision::Fp32)),
+            Stage::C2 | Stage::C3 | Stage::C4 => self.directory.stages_graph(),
+        };
+        let graph = graph.ok_or(EngineError::NoStages)?;
+        if self.second.is_none() {
+            let second = session(&self.runtime, &graph, self.compute)?;
+            // Asked after it was opened: what was read before is of this model or of none.
+            if !self.directory.is_unchanged() {
+                return Err(EngineError::Replaced);
+            }
+            self.second = Some(second);
+        }
+        self.second.as_mut().ok_or(EngineError::NoStages)
     }
 }
 
-fn session(runtime: &Runtime, graph: &Path, threads: NonZeroUsize) -> Result<Session, EngineError> {
+fn main_session(
+    runtime: &Runtime,
+    directory: &ModelDirectory,
+    precision: Precision,
+    compute: Compute,
+) -> Result<Session, EngineError> {
+    let graph = directory.graph(precision);
+    let graph = graph.ok_or(EngineError::NoGraph { precision })?;
+    session(runtime, &graph, compute)
+}
+
+fn session(runtime: &Runtime, graph: &Path, compute: Compute) -> Result<Session, EngineError> {
     Ok(Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(ort::Error::from)?
-        .with_intra_threads(threads.get())
+        .with_intra_threads(compute.threads.get())
+        .map_err(ort::Error::from)?
+        .with_intra_op_spinning(!compute.spinning.is_zero())
+        .map_err(ort::Error::from)?
+        .with_config_entry(SPIN_DURATION, compute.spinning.as_micros().to_string())
         .map_err(ort::Error::from)?
         .commit_from_file(graph)?)
 }

@@ -8,19 +8,28 @@ mod api;
 mod app;
 mod batch;
 pub mod bench;
+mod budget;
 pub mod config;
 mod connections;
+mod demand;
 mod encode;
 pub mod engine;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod input;
 mod observe;
 mod pipeline;
+mod playground;
 mod problem;
 mod protect;
+mod provenance;
+mod queue;
 mod registry;
 mod segmentation;
 mod serve;
+mod stats;
+mod store;
 #[cfg(test)]
 mod testing;
 mod view;

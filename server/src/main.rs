@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Serves embeddings of photographs by DetCon models over HTTP.
 ///
 /// Every directory in --models is checked (digests of its files, then an embedding against the reference's) and
-/// served under its name. /docs documents the API, /v1/models lists what is served. SIGTERM and SIGINT let requests
-/// in flight finish.
+/// served under its name. / shows them in a browser, /docs documents the API, /v1/models lists what is served. SIGTERM
+/// and SIGINT let requests in flight finish.
 #[derive(Parser)]
 #[command(name = "detcon-server", version, max_term_width = 100)]
 struct Arguments {

@@ -1,5 +1,7 @@
 //! From encoded images to embeddings: admission, decoding and preprocessing on a bounded pool, the engine's queue.
 
+mod several;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,34 +10,57 @@ use detcon_core::arch::Stage;
 use detcon_core::checkpoint::Tensor;
 use detcon_core::image::{self, ImageError, ImageLimits, RgbImage};
 use detcon_core::preprocess::{Preprocess, Scratch};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::batch::{Answer, EngineFailed, Full, InputTensor, Place, Places};
+use crate::batch::{Answer, Answered, Failure, Full, InputTensor, Place, Places};
+use crate::demand::{Deadline, Demand, Lane, Party};
 use crate::engine::Output;
 use crate::observe::{Phase, Timings};
 use crate::problem::Problem;
 use crate::registry::Model;
+pub(crate) use several::Inputs;
 
-/// Decodes, preprocesses and embeds.
+/// What all requests share: the pool, and what an image may be.
 #[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
-    decoders: Arc<Semaphore>,
+    pool: Pool,
     limits: ImageLimits,
     timeout: Duration,
 }
 
 impl Pipeline {
-    /// At most `threads` images are decoded at the same time, of all requests together.
+    /// At most `threads` images are decoded at the same time, of all requests together; no request is worked on for
+    /// longer than `timeout`.
     #[must_use]
     pub(crate) fn new(threads: usize, limits: ImageLimits, timeout: Duration) -> Self {
         Self {
-            decoders: Arc::new(Semaphore::new(threads)),
+            pool: Pool::new(threads),
             limits,
             timeout,
         }
     }
 
+    /// Begins to work on a request that has arrived as a whole.
+    pub(crate) fn begin(&self, demand: Demand) -> Work {
+        Work {
+            pipeline: self.clone(),
+            deadline: demand.deadline(self.timeout),
+            lane: demand.lane,
+        }
+    }
+}
+
+/// The work on one request, which ends when its time is up. Dropped, it ends too: what waits for the pool or for the
+/// engine does so no longer.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pipeline: Pipeline,
+    deadline: Deadline,
+    lane: Lane,
+}
+
+impl Work {
     /// The embeddings of a request's images, in order. All are taken or none; one that cannot be decoded refuses
     /// the request, and the others are taken out of the queue again.
     pub(crate) async fn embed(
@@ -43,7 +68,7 @@ impl Pipeline {
         model: &Arc<Model>,
         images: Vec<Bytes>,
     ) -> Result<Vec<Tensor>, Problem> {
-        let places = admit(model, images.len())?;
+        let places = self.admit(model, images.len())?;
         let work = async {
             let mut decoding = JoinSet::new();
             let mut answers: Vec<Option<Answer>> = images.iter().map(|_| None).collect();
@@ -57,29 +82,52 @@ impl Pipeline {
             }
             let mut embeddings = Vec::with_capacity(answers.len());
             for answer in answers.into_iter().flatten() {
-                embeddings.push(received(answer).await?);
+                embeddings.push(self.read(answer.received().await)?);
             }
             Ok(embeddings)
         };
         self.in_time(work).await
     }
 
-    /// An output for one image that is preprocessed already.
+    /// An output for one image that is preprocessed already and has its place.
     pub(crate) async fn features(
         &self,
         model: &Arc<Model>,
+        place: Place,
         input: InputTensor,
         stage: Stage,
     ) -> Result<Tensor, Problem> {
-        let place = admit(model, 1)?.into_one();
         let output = Output::Features(stage);
-        let answer = model.batcher().submit(input, output, place);
-        self.in_time(received(answer)).await
+        let answer = model.batcher().submit(input, output, place, self.deadline);
+        self.in_time(async { self.read(answer.received().await) })
+            .await
+    }
+
+    /// Takes a place for the only image of a request, before any work is done for it.
+    pub(crate) fn place(&self, model: &Model) -> Result<Place, Problem> {
+        // Where there are places for one image, there is one.
+        self.admit(model, 1)?.next().ok_or(Problem::Internal)
+    }
+
+    /// Takes places for all of a request's images, or none. Each is free again when its image is done.
+    fn admit(&self, model: &Model, images: usize) -> Result<Places, Problem> {
+        Timings::current().of(model.batcher().stats());
+        if self.deadline.is_past() {
+            return Err(self.late());
+        }
+        let limit = model.batcher().capacity(self.lane);
+        if images > limit {
+            return Err(Problem::TooManyImages { limit });
+        }
+        let full = |full: Full| Problem::Overloaded {
+            retry_after: full.retry_after,
+        };
+        model.batcher().admit(images, self.lane).map_err(full)
     }
 
     /// Decodes an image on the pool.
     pub(crate) async fn decode(&self, bytes: Bytes) -> Result<Arc<RgbImage>, Problem> {
-        let limits = self.limits;
+        let limits = self.pipeline.limits;
         let decoded = self
             .compute(move || Timings::measure(Phase::Decode, || image::decode(&bytes, &limits)))
             .await?;
@@ -90,7 +138,7 @@ impl Pipeline {
 
     /// What an image may be.
     pub(crate) const fn limits(&self) -> &ImageLimits {
-        &self.limits
+        &self.pipeline.limits
     }
 
     /// Runs `work` on the pool, when it has room.
@@ -98,13 +146,11 @@ impl Pipeline {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let wait = Arc::clone(&self.decoders).acquire_owned();
-        let permit = self
-            .in_time(async { wait.await.map_err(|_| Problem::ShuttingDown) })
-            .await?;
+        let room = self.pipeline.pool.room(self.lane);
+        let room = self.in_time(async { Ok(room.await) }).await?;
         let timings = Timings::current();
         let computed = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _room = room;
             timings.within(work)
         });
         computed.await.map_err(|error| panicked(&error))
@@ -114,12 +160,18 @@ impl Pipeline {
         &self,
         work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
-        let late = |_| Problem::Timeout {
-            seconds: self.timeout.as_secs(),
-        };
-        tokio::time::timeout(self.timeout, work)
+        let late = |_| self.late();
+        tokio::time::timeout_at(self.deadline.at.into(), work)
             .await
             .map_err(late)?
+    }
+
+    const fn late(&self) -> Problem {
+        let allowed = self.deadline.allowed;
+        match self.deadline.set_by {
+            Party::Client => Problem::Expired { allowed },
+            Party::Server => Problem::Timeout { allowed },
+        }
     }
 
     /// Decodes one image and queues it.
@@ -130,38 +182,62 @@ impl Pipeline {
         model: Arc<Model>,
         place: Place,
     ) -> Result<(usize, Answer), Problem> {
-        let limits = self.limits;
+        let (limits, deadline) = (self.pipeline.limits, self.deadline);
         let queued = self.compute(move || {
             let preprocess = model.manifest().preprocess;
             let decode = || preprocessed(&bytes, &limits, preprocess);
             let input = Timings::measure(Phase::Decode, decode)?;
-            Ok(model.batcher().submit(input, Output::Embedding, place))
+            let batcher = model.batcher();
+            Ok(batcher.submit(input, Output::Embedding, place, deadline))
         });
         match queued.await? {
             Ok(answer) => Ok((index, answer)),
             Err(source) => Err(Problem::Image { index, source }),
         }
     }
-}
 
-/// Takes places for all of a request's images, or none. Each is free again when its image is done.
-fn admit(model: &Model, images: usize) -> Result<Places, Problem> {
-    let limit = model.batcher().capacity();
-    if images > limit {
-        return Err(Problem::TooManyImages { limit });
+    fn read(&self, answered: Answered) -> Result<Tensor, Problem> {
+        answered.map_err(|failure| match failure {
+            Failure::Engine => Problem::Engine,
+            Failure::Expired => self.late(),
+            Failure::Gone => Problem::ShuttingDown,
+        })
     }
-    let full = |full: Full| Problem::Overloaded {
-        retry_after: full.retry_after,
-    };
-    model.batcher().admit(images).map_err(full)
 }
 
-/// Waits for an image's answer.
-async fn received(answer: Answer) -> Result<Tensor, Problem> {
-    match answer.await {
-        Ok(Ok(tensor)) => Ok(tensor),
-        Ok(Err(EngineFailed)) => Err(Problem::Engine),
-        Err(_gone) => Err(Problem::ShuttingDown),
+/// Room for work on images. Bulk work may use all of it, but only so much of it waits for room at a time as there is:
+/// an image that somebody waits for never has more than that before it.
+#[derive(Clone, Debug)]
+struct Pool {
+    all: Arc<Semaphore>,
+    bulk: Arc<Semaphore>,
+}
+
+/// Room for one image's work, free again when this is dropped.
+struct Room {
+    _all: Option<OwnedSemaphorePermit>,
+    _bulk: Option<OwnedSemaphorePermit>,
+}
+
+impl Pool {
+    fn new(threads: usize) -> Self {
+        let room = || Arc::new(Semaphore::new(threads));
+        Self {
+            all: room(),
+            bulk: room(),
+        }
+    }
+
+    /// Waits for room. The semaphores are never closed.
+    async fn room(&self, lane: Lane) -> Room {
+        let bulk = match lane {
+            Lane::Interactive => None,
+            Lane::Bulk => Arc::clone(&self.bulk).acquire_owned().await.ok(),
+        };
+        Room {
+            _all: Arc::clone(&self.all).acquire_owned().await.ok(),
+            _bulk: bulk,
+        }
     }
 }
 

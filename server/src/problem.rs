@@ -94,6 +94,22 @@ pub(crate) enum Problem {
         /// As it was asked for.
         name: String,
     },
+    /// Another version of a model than the one there is.
+    #[error("There is no version {version:?}: every model has the one version 1.")]
+    UnknownVersion {
+        /// As it was asked for.
+        version: String,
+    },
+    /// Another revision of a model than the one there is.
+    #[error(
+        "The model {name:?} has no revision {revision:?}: it has main, and the commit that /api/models/{name} tells."
+    )]
+    UnknownRevision {
+        /// The model.
+        name: String,
+        /// As it was asked for.
+        revision: String,
+    },
     /// No model was named and there is no default.
     #[error("Several models are served, so say which: model=NAME (GET /v1/models lists them).")]
     ModelNotNamed,
@@ -174,6 +190,64 @@ pub(crate) enum Problem {
         /// As it was sent.
         method: String,
     },
+    /// A change of the store where none is allowed.
+    #[error("The models of this server cannot be changed: start it with --allow-uploads.")]
+    UploadsOff,
+    /// An upload longer than the limit.
+    #[error("The upload is longer than {limit} bytes: --max-upload-bytes is the server's limit.")]
+    UploadTooLarge {
+        /// Longest upload.
+        limit: u64,
+    },
+    /// An upload that is not what its client says.
+    #[error("The upload has the SHA-256 {found}, not {expected}: send it again.")]
+    DigestMismatch {
+        /// As the client says.
+        expected: String,
+        /// Of what arrived.
+        found: String,
+    },
+    /// An upload that no model can be made of.
+    #[error("Nothing was stored: {reason}.")]
+    ModelInvalid {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An upload under the name of a model that is there.
+    #[error("The model {name:?} exists: give another name, or ?replace=true to replace it.")]
+    ModelExists {
+        /// Its name.
+        name: String,
+    },
+    /// A change of a model that is no longer what the client believes.
+    #[error(
+        "The model {name:?} is not the one that If-Match names: /v1/models/{name}/files has its digest."
+    )]
+    PreconditionFailed {
+        /// Its name.
+        name: String,
+    },
+    /// No room for an upload.
+    #[error("The server's disk is full: nothing was stored.")]
+    StorageFull,
+    /// An upload that is not known, or no longer.
+    #[error("There is no import {id:?}: /v1/imports lists those since the server's start.")]
+    UnknownImport {
+        /// As it was asked for.
+        id: String,
+    },
+    /// A file that the model does not have.
+    #[error("The model has no file {path:?}: /v1/models/NAME/files lists those it has.")]
+    UnknownFile {
+        /// As it was asked for.
+        path: String,
+    },
+    /// A part of a file that does not have it.
+    #[error("The file has {bytes} bytes: the range that was asked for is not among them.")]
+    RangeNotSatisfiable {
+        /// The file's length.
+        bytes: u64,
+    },
     /// A client that does not send what it promised.
     #[error("The body did not arrive within {seconds} s: send it faster, or in parts.")]
     RequestTimeout {
@@ -192,6 +266,12 @@ pub(crate) enum Problem {
         /// Name of the scope.
         needed: &'static str,
     },
+    /// No answer in the time that the client gave.
+    #[error("There was no answer within the {} s that the request gave: give it more, or fewer images.", allowed.as_secs_f64())]
+    Expired {
+        /// How long the request had.
+        allowed: Duration,
+    },
     /// All places in the queue are taken.
     #[error("The server is at its limit: try again in {} s.", seconds(*retry_after))]
     Overloaded {
@@ -199,10 +279,10 @@ pub(crate) enum Problem {
         retry_after: Duration,
     },
     /// No answer in time.
-    #[error("There was no answer within {seconds} s: try again, with fewer images at once.")]
+    #[error("There was no answer within {} s: try again, with fewer images at once.", allowed.as_secs_f64())]
     Timeout {
-        /// How long the request was worked on.
-        seconds: u64,
+        /// How long the request had.
+        allowed: Duration,
     },
     /// The server is on its way out.
     #[error("The server is shutting down: try another.")]
@@ -240,6 +320,8 @@ impl Problem {
             ),
             Self::NotAcceptable { .. } => Row(406, "not-acceptable", "Nothing acceptable"),
             Self::UnknownModel { .. } => Row(404, "unknown-model", "Unknown model"),
+            Self::UnknownVersion { .. } => Row(404, "unknown-version", "Unknown version"),
+            Self::UnknownRevision { .. } => Row(404, "unknown-revision", "Unknown revision"),
             Self::ModelNotNamed => Row(400, "model-not-named", "Model not named"),
             Self::NothingServed => Row(503, "nothing-served", "No model served"),
             // The request is right and the server cannot do it: repaired, the same request is answered.
@@ -256,7 +338,23 @@ impl Problem {
             }
             Self::NotFound { .. } => Row(404, "not-found", "Not found"),
             Self::MethodNotAllowed { .. } => Row(405, "method-not-allowed", "Method not allowed"),
+            Self::UploadsOff => Row(403, "uploads-off", "Uploads are off"),
+            Self::UploadTooLarge { .. } => Row(413, "upload-too-large", "Upload too large"),
+            Self::DigestMismatch { .. } => Row(422, "digest-mismatch", "Digest does not match"),
+            Self::ModelInvalid { .. } => Row(422, "model-invalid", "No model can be made of it"),
+            Self::ModelExists { .. } => Row(409, "model-exists", "Model exists"),
+            Self::PreconditionFailed { .. } => {
+                Row(412, "precondition-failed", "Precondition failed")
+            }
+            Self::StorageFull => Row(507, "storage-full", "Disk full"),
+            Self::UnknownImport { .. } => Row(404, "unknown-import", "Unknown import"),
+            Self::UnknownFile { .. } => Row(404, "unknown-file", "Unknown file"),
+            Self::RangeNotSatisfiable { .. } => {
+                Row(416, "range-not-satisfiable", "Range not satisfiable")
+            }
             Self::RequestTimeout { .. } => Row(408, "request-timeout", "Request timeout"),
+            // The client's own wish, unlike 504.
+            Self::Expired { .. } => Row(408, "expired", "Time of the request up"),
             Self::KeyMissing => Row(401, "key-missing", "API key missing"),
             Self::KeyUnknown => Row(401, "key-unknown", "API key not known"),
             Self::KeyNotAllowed { .. } => Row(403, "key-not-allowed", "API key not sufficient"),
@@ -305,6 +403,14 @@ impl Problem {
             Self::KeyNotAllowed { .. } => {
                 Some("Bearer realm=\"detcon\", error=\"insufficient_scope\"")
             }
+            _ => None,
+        }
+    }
+
+    /// How much there is, where too much was asked for (RFC 9110, 15.5.17).
+    fn content_range(&self) -> Option<String> {
+        match self {
+            Self::RangeNotSatisfiable { bytes } => Some(format!("bytes */{bytes}")),
             _ => None,
         }
     }

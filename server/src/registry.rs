@@ -1,42 +1,22 @@
 //! The models of the store and the state of each: loading, ready, or refused with the reason.
 
+mod model;
+pub(crate) mod watch;
+
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use detcon_core::checkpoint::tensors_from_bytes;
-use detcon_core::model::{self, Disagreement, Manifest, ModelDirectory, ModelError, Precision};
-use detcon_core::projector::Projector;
+use detcon_core::model::{self as store, ModelError};
 
-use crate::batch::{BatchLimits, Batcher, Run};
-use crate::engine::{Batch, Engine, EngineError, Graphs, Output, Runtime};
+pub(crate) use model::{EngineOptions, Model, check};
+
+use crate::engine::{Output, Runtime};
 use crate::problem::Problem;
-
-/// Why a model is not served.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The directory is no whole model.
-    #[error(transparent)]
-    Directory(#[from] ModelError),
-    /// There is no graph to run.
-    #[error("it has no fp32 graph: convert the checkpoint again")]
-    NoGraph,
-    /// The engine could not be started or run.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The engine gives another embedding than the reference.
-    #[error("its self-check failed: {0}")]
-    SelfCheck(#[from] Disagreement),
-    /// The engine's thread could not be started.
-    #[error("no thread for its engine: {0}")]
-    Thread(#[from] std::io::Error),
-    /// Checking it panicked.
-    #[error("it could not be checked: the server's log says why")]
-    Panic,
-}
+use model::Refusal;
 
 /// Why a store cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -54,72 +34,6 @@ pub enum StoreError {
         /// Those that are there.
         known: String,
     },
-}
-
-/// A model that is served.
-#[derive(Debug)]
-pub(crate) struct Model {
-    directory: ModelDirectory,
-    batcher: Batcher,
-    /// Read when it is first asked for.
-    projector: OnceLock<Option<Projector>>,
-}
-
-impl Model {
-    /// Puts a queue and a thread around the model's engine.
-    pub(crate) fn start(
-        directory: ModelDirectory,
-        engine: impl Run,
-        limits: BatchLimits,
-    ) -> std::io::Result<Self> {
-        let batcher = Batcher::start(directory.manifest().name.as_str(), engine, limits)?;
-        Ok(Self {
-            directory,
-            batcher,
-            projector: OnceLock::new(),
-        })
-    }
-
-    /// What it is.
-    #[must_use]
-    pub(crate) fn manifest(&self) -> &Manifest {
-        self.directory.manifest()
-    }
-
-    /// SHA-256 of its manifest.
-    #[must_use]
-    pub(crate) fn digest(&self) -> &str {
-        self.directory.digest()
-    }
-
-    /// The queue in front of its engine.
-    #[must_use]
-    pub(crate) const fn batcher(&self) -> &Batcher {
-        &self.batcher
-    }
-}
-
-impl Model {
-    /// Its projector, read from the heads the first time: call it where waiting for a file is allowed.
-    pub(crate) fn projector(&self) -> Result<&Projector, Problem> {
-        self.projector.get_or_init(|| self.read_projector()).as_ref().ok_or_else(|| Problem::ModelLacks {
-            name: self.manifest().name.to_string(),
-            what: "projector, so it has no projection space: import a checkpoint with its heads",
-        })
-    }
-
-    fn read_projector(&self) -> Option<Projector> {
-        let bytes = std::fs::read(self.directory.heads()?);
-        let failed = |reason: &dyn std::fmt::Display| {
-            tracing::error!(model = %self.manifest().name, %reason, "the projector could not be read");
-        };
-        let heads = bytes.map_err(|error| failed(&error)).ok()?;
-        let heads = tensors_from_bytes(&heads)
-            .map_err(|error| failed(&error))
-            .ok()?;
-        let projector = Projector::from_heads(&heads, self.manifest().embedding_size);
-        projector.map_err(|error| failed(&error)).ok()
-    }
 }
 
 /// Where a model stands.
@@ -151,28 +65,40 @@ impl State {
     }
 }
 
-/// How models are run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EngineOptions {
-    /// Threads an engine computes with.
-    pub threads: NonZeroUsize,
-    /// How images are grouped and bounded.
-    pub limits: BatchLimits,
-}
-
 /// Every model of a store by name.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    models: RwLock<BTreeMap<String, State>>,
+    models: RwLock<Models>,
     default: Option<String>,
+    /// Taken off, with requests that are not answered yet. Whoever loads and removes models drops them, so that no
+    /// request waits for an engine's thread to end.
+    retired: Mutex<Vec<Arc<Model>>>,
+    /// Held while a model is loaded: who finds another loading it finds it loaded.
+    loading: Mutex<()>,
+    /// Whether the models that were there at the start are yet to be decided about.
+    starting: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Models {
+    states: BTreeMap<String, State>,
+    /// Why what is in a model's directory now does not take its place.
+    held_back: BTreeMap<String, Arc<str>>,
 }
 
 impl Registry {
     /// Models in these states.
-    pub(crate) const fn new(models: BTreeMap<String, State>, default: Option<String>) -> Self {
+    pub(crate) fn new(states: BTreeMap<String, State>, default: Option<String>) -> Self {
+        let models = Models {
+            states,
+            held_back: BTreeMap::new(),
+        };
         Self {
             models: RwLock::new(models),
             default,
+            retired: Mutex::default(),
+            loading: Mutex::default(),
+            starting: AtomicBool::new(true),
         }
     }
 
@@ -181,7 +107,7 @@ impl Registry {
         store: &Path,
         default: Option<String>,
     ) -> Result<(Self, Vec<PathBuf>), StoreError> {
-        let directories = model::list(store)?;
+        let directories = store::list(store)?;
         let names: Vec<_> = directories.iter().map(|path| name(path)).collect();
         if let Some(name) = default.as_ref().filter(|name| !names.contains(name)) {
             return Err(StoreError::DefaultModel {
@@ -194,67 +120,141 @@ impl Registry {
         Ok((registry, directories))
     }
 
-    /// Checks the model at `path`, warms it up, and serves it or refuses it.
-    pub(crate) fn load(&self, path: &Path, runtime: &Runtime, options: EngineOptions) {
+    /// Notes that the models that were there at the start are decided about. Those that come later do not make the
+    /// server unready.
+    pub(crate) fn started(&self) {
+        self.starting.store(false, Ordering::Relaxed);
+    }
+
+    /// Checks the model at `path` and warms it up, then serves it under its name, or refuses it. A model that is served
+    /// under the name already is served until then, and further on where this one is refused.
+    pub(crate) fn load(&self, path: &Path, runtime: &Runtime, options: &EngineOptions) {
         let (name, start) = (name(path), Instant::now());
-        let prepared = catch_unwind(AssertUnwindSafe(|| prepare(path, runtime, options)));
-        let state = match prepared.unwrap_or(Err(Refusal::Panic)) {
+        let _loading = self.loading.lock().expect("no holder panics");
+        let served = self.begin(&name);
+        if served.as_ref().is_some_and(|it| it.is_unchanged()) {
+            self.write().held_back.remove(&name);
+            return; // the manifest names every file's digest
+        }
+        let stats = served.map_or_else(Arc::default, |it| Arc::clone(it.batcher().stats()));
+        let prepare = || model::prepare(path, runtime, options, stats);
+        let prepared = catch_unwind(AssertUnwindSafe(prepare));
+        match prepared.unwrap_or(Err(Refusal::Panic)) {
             Ok(model) => {
-                let manifest = model.manifest();
-                let (arch, pretrained) = (manifest.spec.to_string(), manifest.pretrained);
-                let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(model = name, arch, pretrained, load_ms, "model ready");
-                if !pretrained {
-                    tracing::warn!(
-                        model = name,
-                        "this model is untrained: its embeddings mean nothing"
-                    );
-                }
-                State::Ready(Arc::new(model))
+                announce(&model, start);
+                self.serve(name, model);
             }
-            Err(refusal) => {
-                tracing::error!(model = name, reason = %refusal, "model refused");
-                State::Refused(refusal.to_string().into())
-            }
-        };
-        self.models
-            .write()
-            .expect("no writer panics")
-            .insert(name, state);
+            Err(refusal) => self.refuse(name, &refusal),
+        }
+    }
+
+    /// The model that is served under a name; where none is known, one is loading from now on.
+    fn begin(&self, name: &str) -> Option<Arc<Model>> {
+        let mut models = self.write();
+        let state = models.states.entry(name.to_owned());
+        match state.or_insert(State::Loading) {
+            State::Ready(model) => Some(Arc::clone(model)),
+            State::Loading | State::Refused(_) => None,
+        }
+    }
+
+    fn serve(&self, name: String, model: Model) {
+        let ready = State::Ready(Arc::new(model));
+        let mut models = self.write();
+        models.held_back.remove(&name);
+        let before = models.states.insert(name, ready);
+        drop(models);
+        self.retire(before);
+    }
+
+    fn refuse(&self, name: String, refusal: &Refusal) {
+        let reason: Arc<str> = refusal.to_string().into();
+        let mut models = self.write();
+        if let Some(State::Ready(_)) = models.states.get(&name) {
+            tracing::error!(model = name, %reason, "its successor was refused; the model is served on");
+            models.held_back.insert(name, reason);
+        } else {
+            tracing::error!(model = name, %reason, "model refused");
+            models.states.insert(name, State::Refused(reason));
+        }
+    }
+
+    /// Serves a model no longer. Requests that have it are answered.
+    pub(crate) fn remove(&self, name: &str) {
+        let mut models = self.write();
+        models.held_back.remove(name);
+        let before = models.states.remove(name);
+        drop(models);
+        tracing::info!(model = name, "model removed");
+        self.retire(before);
+    }
+
+    fn retire(&self, state: Option<State>) {
+        if let Some(State::Ready(model)) = state {
+            let mut retired = self.retired.lock().expect("no holder panics");
+            retired.push(model);
+        }
+    }
+
+    /// Unloads the models that were taken off and whose requests are all answered. Waits for their engines' threads.
+    pub(crate) fn unload_retired(&self) {
+        let mut retired = self.retired.lock().expect("no holder panics");
+        let idle = |model: &mut Arc<Model>| Arc::strong_count(model) == 1;
+        let unloaded: Vec<_> = retired.extract_if(.., idle).collect();
+        drop(retired);
+        for model in unloaded {
+            let (name, digest) = (model.manifest().name.to_string(), model.digest().to_owned());
+            drop(model);
+            tracing::info!(model = name, digest, "model unloaded");
+        }
     }
 
     /// Every model's name and state, by name.
     #[must_use]
     pub(crate) fn states(&self) -> Vec<(String, State)> {
-        let models = self.models.read().expect("no writer panics");
-        models
-            .iter()
+        let models = self.read();
+        let pairs = models.states.iter();
+        pairs
             .map(|(name, state)| (name.clone(), state.clone()))
             .collect()
     }
 
-    /// Whether every model is decided about and at least one is served.
+    /// Models that are served though something else is in their directories, and why that is not.
+    #[must_use]
+    pub(crate) fn held_back(&self) -> Vec<(String, Arc<str>)> {
+        let models = self.read();
+        let pairs = models.held_back.iter();
+        pairs
+            .map(|(name, reason)| (name.clone(), Arc::clone(reason)))
+            .collect()
+    }
+
+    /// Whether every model that was there at the start is decided about and at least one is served.
     #[must_use]
     pub(crate) fn is_ready(&self) -> bool {
-        let states = self.states();
-        let loading = states
-            .iter()
-            .any(|(_, state)| matches!(state, State::Loading));
-        !loading
-            && states
-                .iter()
-                .any(|(_, state)| matches!(state, State::Ready(_)))
+        let (states, starting) = (self.states(), self.starting.load(Ordering::Relaxed));
+        let any = |wanted: fn(&State) -> bool| states.iter().any(|(_, state)| wanted(state));
+        let loading = starting && any(|state| matches!(state, State::Loading));
+        !loading && any(|state| matches!(state, State::Ready(_)))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Models> {
+        self.models.read().expect("no writer panics")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Models> {
+        self.models.write().expect("no writer panics")
     }
 
     /// The model that a request asks for, or the one it means when it names none: the default, or else the only one
     /// that is served.
     pub(crate) fn find(&self, name: Option<&str>) -> Result<Arc<Model>, Problem> {
-        let models = self.models.read().expect("no writer panics");
+        let models = self.read();
         let name = match name.or(self.default.as_deref()) {
             Some(name) => name,
-            None => only(&models)?,
+            None => only(&models.states, self.starting.load(Ordering::Relaxed))?,
         };
-        match models.get(name) {
+        match models.states.get(name) {
             Some(State::Ready(model)) => Ok(Arc::clone(model)),
             Some(State::Loading) => Err(Problem::ModelLoading {
                 name: name.to_owned(),
@@ -281,8 +281,10 @@ impl Registry {
 
     /// Lets go of every model: engines finish what they have and their threads end.
     pub(crate) fn close(&self) {
-        let models = std::mem::take(&mut *self.models.write().expect("no writer panics"));
+        let models = std::mem::take(&mut *self.write());
         drop(models);
+        let retired = std::mem::take(&mut *self.retired.lock().expect("no holder panics"));
+        drop(retired);
     }
 }
 
@@ -295,11 +297,12 @@ pub enum Example {
     Named(String),
 }
 
-/// The name of the only model that is in the store, or of the only one that is served once all are decided about.
-fn only(models: &BTreeMap<String, State>) -> Result<&str, Problem> {
+/// The name of the only model that is in the store, or of the only one that is served once all that were there at the
+/// start are decided about.
+fn only(models: &BTreeMap<String, State>, starting: bool) -> Result<&str, Problem> {
     let loading = models
         .iter()
-        .find(|(_, state)| matches!(state, State::Loading));
+        .find(|(_, state)| starting && matches!(state, State::Loading));
     let mut ready = models
         .iter()
         .filter(|(_, state)| matches!(state, State::Ready(_)));
@@ -316,33 +319,23 @@ fn only(models: &BTreeMap<String, State>) -> Result<&str, Problem> {
     }
 }
 
+fn announce(model: &Model, start: Instant) {
+    let manifest = model.manifest();
+    let (name, arch) = (manifest.name.as_str(), manifest.spec.to_string());
+    let (digest, precision) = (model.digest(), model.precision(Output::Embedding));
+    let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(model = name, arch, digest, %precision, load_ms, "model ready");
+    if !manifest.pretrained {
+        tracing::warn!(
+            model = name,
+            "this model is untrained: its embeddings mean nothing"
+        );
+    }
+}
+
 fn name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
-}
-
-/// Digests, self-check on the engine that will serve, and a first run at the size that is served.
-fn prepare(path: &Path, runtime: &Runtime, options: EngineOptions) -> Result<Model, Refusal> {
-    let directory = ModelDirectory::open(path)?;
-    let main = directory.graph(Precision::Fp32).ok_or(Refusal::NoGraph)?;
-    let graphs = Graphs {
-        main,
-        stages: directory.stages_graph(),
-    };
-    let mut engine = Engine::open(runtime, graphs, options.threads)?;
-    let check = directory.self_check()?;
-    let batch = Batch {
-        shape: check.shape,
-        images: check.images.clone(),
-    };
-    check.compare(engine.run(&batch, Output::Embedding)?.values())?;
-    let side = directory.manifest().preprocess.size() as usize;
-    let blank = Batch {
-        shape: [1, side, side, 3],
-        images: vec![0; side * side * 3],
-    };
-    engine.run(&blank, Output::Embedding)?;
-    Ok(Model::start(directory, engine, options.limits)?)
 }

@@ -10,10 +10,13 @@ use detcon_core::segment::{
     FeatureMap, Felzenszwalb, Grid, KMeans, SegmentError, SegmentMap, Workspace,
 };
 
-use crate::app::App;
+use crate::batch::Place;
+use crate::engine::Output;
 use crate::input::parameters::{COLUMNS, K, METHOD, MIN_SIZE, ROWS, SCALE, SEED, SIGMA, STAGE};
 use crate::input::{Fields, invalid};
+use crate::pipeline::Work;
 use crate::problem::Problem;
+use crate::provenance::Provenance;
 use crate::registry::Model;
 use crate::view::View;
 
@@ -28,7 +31,7 @@ const FELZENSZWALB_PIXELS: u64 = 1 << 24;
 const KEPT_PIXELS: u64 = 1 << 21;
 
 /// A way to segment an image.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Method {
     /// The paper's masks.
     Felzenszwalb(Felzenszwalb),
@@ -44,6 +47,8 @@ pub(crate) enum Method {
         view: View,
         /// The network.
         model: Arc<Model>,
+        /// The image's place in front of it.
+        place: Place,
     },
 }
 
@@ -53,6 +58,7 @@ impl Method {
     /// `model` and `view` are asked for where the method needs a network.
     pub(crate) fn take(
         fields: &mut Fields,
+        work: &Work,
         model: impl FnOnce(&mut Fields) -> Result<(Arc<Model>, View), Problem>,
     ) -> Result<Self, Problem> {
         let name: Option<String> = fields.take(METHOD)?;
@@ -80,6 +86,7 @@ impl Method {
                     clusters,
                     stage,
                     view: view.full(),
+                    place: work.place(&model)?,
                     model,
                 }
             }
@@ -96,16 +103,26 @@ impl Method {
         }
     }
 
+    /// Which model it asks, and for what, where it asks one.
+    pub(crate) fn provenance(&self) -> Option<Provenance> {
+        match self {
+            Self::KMeans { model, stage, .. } => {
+                Some(Provenance::of(model, Output::Features(*stage)))
+            }
+            Self::Felzenszwalb(_) | Self::Grid(_) => None,
+        }
+    }
+
     /// Segments an image.
     pub(crate) async fn segment(
         self,
-        app: &App,
+        work: &Work,
         image: Arc<RgbImage>,
     ) -> Result<SegmentMap, Problem> {
         let map = match self {
             Self::Felzenszwalb(method) => {
                 let segment = move || felzenszwalb(&method, &image);
-                app.pipeline.compute(segment).await?
+                work.compute(segment).await?
             }
             Self::Grid(grid) => grid.segment(image.height(), image.width()),
             Self::KMeans {
@@ -113,15 +130,16 @@ impl Method {
                 stage,
                 view,
                 model,
+                place,
             } => {
                 let (height, width) = (image.height(), image.width());
-                let input = app.pipeline.compute(move || view.input(&image)).await?;
-                let features = app.pipeline.features(&model, input, stage).await?;
+                let input = work.compute(move || view.input(&image)).await?;
+                let features = work.features(&model, place, input, stage).await?;
                 let cluster = move || {
                     let map = feature_map(features.shape(), features.values())?;
                     clusters.cluster(map)?.upsample(height, width)
                 };
-                app.pipeline.compute(cluster).await?
+                work.compute(cluster).await?
             }
         };
         map.map_err(|error| Problem::Segmentation {

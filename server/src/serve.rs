@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -14,15 +15,19 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::app::{App, router};
 use crate::batch::BatchLimits;
-use crate::config::Config;
+use crate::budget::{Budget, Turns};
+use crate::config::{Config, ModelArguments};
 use crate::connections::{self, Waits};
 use crate::engine::{EngineError, Runtime};
 use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
+use crate::playground::Playground;
 use crate::protect::tls::{self, TlsError};
 use crate::protect::{Gate, KeysError, Protection};
+use crate::registry::watch::{Change, Watch};
 use crate::registry::{EngineOptions, Example, Registry, StoreError};
+use crate::store::{ReceiveLimits, Served, Store, Worker};
 
 /// What the program prints before its address, once it can be reached.
 pub const GREETING: &str = "detcon-server listens on ";
@@ -50,6 +55,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The store cannot be written to.
+    #[error("uploads cannot be taken: {0}; make --models writable, or leave --allow-uploads out")]
+    Uploads(#[source] io::Error),
     /// An engine did not end well.
     #[error("an engine did not end well: {0}")]
     End(#[source] tokio::task::JoinError),
@@ -63,7 +71,10 @@ pub struct Server {
     app: Arc<App>,
     loaded: watch::Receiver<bool>,
     waits: Waits,
+    delay: Duration,
     tls: Option<Arc<ServerConfig>>,
+    /// Ends the watch of the store when it goes.
+    watching: mpsc::Sender<()>,
 }
 
 impl Server {
@@ -81,6 +92,11 @@ impl Server {
         let protection = Protection {
             gate: Gate::open(protect.api_keys.clone())?,
             origins: protect.cors_origin.clone(),
+            playground: if protect.no_playground {
+                Playground::Hidden
+            } else {
+                Playground::Served
+            },
         };
         let tls = match (&protect.tls_cert, &protect.tls_key) {
             (Some(cert), Some(key)) => Some(tls::config(cert, key)?),
@@ -97,17 +113,34 @@ impl Server {
             memory: BodyMemory::new(config.limits.body_memory.max(config.limits.max_body_bytes)),
             fetcher: Fetcher::new(protect.allow_url.clone(), protect.allow_private_addresses),
         };
-        let decoders = config.engine.decode_threads().get();
-        let pipeline = Pipeline::new(decoders, config.limits.image(), config.limits.timeout());
-        let app = Arc::new(App::new(registry, pipeline, limits, protection));
+        let budget = Budget::of(&config.engine);
+        let pipeline = Pipeline::new(
+            budget.decode.get(),
+            config.limits.image(),
+            config.limits.timeout(),
+        );
+        let (store, uploads) = open_store(config)?;
+        let app = Arc::new(App::new(registry, pipeline, limits, protection, store));
         let options = EngineOptions {
-            threads: config.engine.engine_threads(),
+            precision: config.engine.precision,
+            compute: budget.compute,
+            turns: Turns::default(),
             limits: BatchLimits {
                 max_batch: config.engine.max_batch,
                 queue: config.engine.queue,
             },
         };
-        let loaded = load(Arc::clone(&app), directories, runtime, options);
+        if let Some(worker) = uploads {
+            let served = Served::new(&app, runtime.clone(), options.clone());
+            worker.start(served).map_err(ServeError::Uploads)?;
+        }
+        let (watching, stopped) = mpsc::channel();
+        let loading = Loader {
+            app: Arc::clone(&app),
+            runtime,
+            options,
+        };
+        let loaded = loading.start(&config.models, directories, stopped);
         let waits = Waits {
             head: config.limits.timeout(),
             write: config.limits.timeout(),
@@ -119,7 +152,9 @@ impl Server {
             app,
             loaded,
             waits,
+            delay: config.listen.shutdown_delay,
             tls,
+            watching,
         })
     }
 
@@ -151,17 +186,19 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        let closing = Arc::clone(&self.app);
+        let (closing, delay) = (Arc::clone(&self.app), self.delay);
         let asked = async move {
             shutdown.await;
             closing.close();
             tracing::info!("shutting down");
+            tokio::time::sleep(delay).await;
         };
         let keys = tokio::spawn(self.app.protection.gate.clone().watch());
         let router = router(Arc::clone(&self.app));
         let tls = self.tls.map(TlsAcceptor::from);
         connections::serve(self.listener, tls, router, self.waits, asked).await;
         keys.abort();
+        drop(self.watching);
         // Waits for the engines' threads, which must not hold up others that run here.
         let app = self.app;
         tokio::task::spawn_blocking(move || app.registry.close())
@@ -172,22 +209,66 @@ impl Server {
     }
 }
 
-/// Loads every model on a thread of its own, one after the other.
-fn load(
+/// The store, and who takes uploads to it where they are allowed.
+fn open_store(config: &Config) -> Result<(Store, Option<Worker>), ServeError> {
+    let root = config.models.models.clone();
+    if !config.uploads.allow_uploads {
+        return Ok((Store::read_only(root), None));
+    }
+    let limits = ReceiveLimits {
+        bytes: config.uploads.max_upload_bytes,
+        wait: config.limits.timeout(),
+    };
+    let (store, worker) = Store::writable(root, limits).map_err(ServeError::Uploads)?;
+    Ok((store, Some(worker)))
+}
+
+/// Loads models, one after the other.
+struct Loader {
     app: Arc<App>,
-    directories: Vec<PathBuf>,
     runtime: Runtime,
     options: EngineOptions,
-) -> watch::Receiver<bool> {
-    let (loaded, receiver) = watch::channel(false);
-    tokio::task::spawn_blocking(move || {
-        for directory in directories {
-            if app.is_closing() {
-                break;
+}
+
+impl Loader {
+    /// Loads the models that are there on a thread of its own, and then those that the watch tells of, until `stopped`.
+    fn start(
+        self,
+        models: &ModelArguments,
+        directories: Vec<PathBuf>,
+        stopped: mpsc::Receiver<()>,
+    ) -> watch::Receiver<bool> {
+        let (loaded, receiver) = watch::channel(false);
+        let (store, every) = (models.models.clone(), models.watch);
+        tokio::task::spawn_blocking(move || {
+            let mut watch = Watch::new(store);
+            for directory in directories {
+                self.load(&directory);
             }
-            app.registry.load(&directory, &runtime, options);
+            self.app.registry.started();
+            let _ = loaded.send(true); // the server may be gone already
+            while !every.is_zero() && stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout)
+            {
+                self.follow(watch.look());
+            }
+        });
+        receiver
+    }
+
+    fn follow(&self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Load(directory) => self.load(&directory),
+                Change::Remove(name) => self.app.registry.remove(&name),
+            }
         }
-        let _ = loaded.send(true); // the server may be gone already
-    });
-    receiver
+        self.app.registry.unload_retired();
+    }
+
+    fn load(&self, directory: &Path) {
+        if !self.app.is_closing() {
+            let registry = &self.app.registry;
+            registry.load(directory, &self.runtime, &self.options);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What tests of requests share: an application whose engine does as the test says, and ways to ask it.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -10,18 +11,21 @@ use detcon_converter::demo::demo;
 use detcon_core::checkpoint::Tensor;
 use detcon_core::files::Existing;
 use detcon_core::image::ImageLimits;
-use detcon_core::model::ModelDirectory;
+use detcon_core::model::{ModelDirectory, Precision};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::app::{App, router};
 use crate::batch::{BatchLimits, Run};
-use crate::engine::{Batch, EngineError, Output};
+use crate::budget::Turns;
+use crate::config::PrecisionChoice;
+use crate::engine::{Batch, Compute, EngineError, Output};
 use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
 use crate::protect::Protection;
-use crate::registry::{Model, Registry, State};
+use crate::registry::{EngineOptions, Model, Registry, State};
+use crate::store::Store;
 
 /// Longest wait of a test's server, where the test is not about it.
 const LONG: Duration = Duration::from_mins(10);
@@ -36,6 +40,10 @@ struct Engine(Behaviour);
 impl Run for Engine {
     fn run(&mut self, batch: &Batch, _output: Output) -> Result<Tensor, EngineError> {
         (self.0)(batch)
+    }
+
+    fn reopen(&mut self) -> Result<(), EngineError> {
+        Ok(())
     }
 }
 
@@ -64,8 +72,27 @@ pub(crate) fn ready(behaviour: Behaviour, queue: usize) -> State {
         queue: queue.try_into().unwrap(),
     };
     State::Ready(Arc::new(
-        Model::start(directory, Engine(behaviour), limits).unwrap(),
+        Model::start(
+            directory,
+            Precision::Fp32,
+            Engine(behaviour),
+            &options(limits),
+            Arc::default(),
+        )
+        .unwrap(),
     ))
+}
+
+fn options(limits: BatchLimits) -> EngineOptions {
+    EngineOptions {
+        precision: PrecisionChoice::Fp32,
+        compute: Compute {
+            threads: NonZeroUsize::MIN,
+            spinning: Duration::ZERO,
+        },
+        turns: Turns::default(),
+        limits,
+    }
 }
 
 /// An application that serves these models, and waits this long for an answer.
@@ -82,6 +109,17 @@ pub(crate) fn protected(
     timeout: Duration,
     protection: Protection,
 ) -> Arc<App> {
+    let store = Store::read_only("/nowhere".into());
+    stored(models, timeout, protection, store)
+}
+
+/// The same over a store.
+pub(crate) fn stored(
+    models: impl IntoIterator<Item = (&'static str, State)>,
+    timeout: Duration,
+    protection: Protection,
+    store: Store,
+) -> Arc<App> {
     let models = models.into_iter();
     let models = models.map(|(name, state)| (name.to_owned(), state));
     let limits = Limits {
@@ -92,12 +130,8 @@ pub(crate) fn protected(
         fetcher: Fetcher::default(),
     };
     let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
-    Arc::new(App::new(
-        Registry::new(models.collect(), None),
-        pipeline,
-        limits,
-        protection,
-    ))
+    let registry = Registry::new(models.collect(), None);
+    Arc::new(App::new(registry, pipeline, limits, protection, store))
 }
 
 /// The same as a router, with all the time that it may need.

@@ -1,5 +1,8 @@
 //! The program itself: how it starts, how it refuses, how it ends.
 
+#[path = "program/uploads.rs"]
+mod uploads;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -138,6 +141,7 @@ fn wrong_usage_is_exit_code_2() {
         &["--models", ".", "--cors-origin", "example.org"],
         &["--models", ".", "--allow-url", "https://example.org/a.jpg"],
         &["--models", ".", "--allow-private-addresses"],
+        &["--models", ".", "--max-upload-bytes", "1"],
     ] {
         assert_eq!(
             program().args(arguments).output().unwrap().status.code(),

@@ -2,16 +2,13 @@
 //! Runtime, in turn and in one run.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::Duration;
 
-use detcon_converter::quantize::{Method, QuantizeOptions, Target, quantize};
-use detcon_core::files::Existing;
-use detcon_core::model::{ModelDirectory, Precision};
+use detcon_core::model::Precision;
 use detcon_server::bench::bare::Bare;
 use detcon_tests::results::median;
 use detcon_tests::service::RUNTIME;
-use detcon_tests::{golden, models, results, service};
+use detcon_tests::{models, results, service};
 use serde_json::json;
 
 /// Images in a batch.
@@ -27,7 +24,7 @@ fn main() {
     }
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let store = service::store(&[&models::imported("resnet50", 0)]);
-    let model = quantized(&store.path().join("resnet50.0"));
+    let model = models::quantized(&store.path().join("resnet50.0"), true);
     let open = |precision| {
         let graph = model.graph(precision).expect("both are there");
         let side = model.manifest().preprocess.size() as usize;
@@ -52,22 +49,6 @@ fn main() {
         "quantized",
         &json!({"ratio": ratio, "fp32_images_per_second": fp32, "int8_images_per_second": int8, "batch": BATCH}),
     );
-}
-
-/// Adds int8 to the model at `place`.
-fn quantized(place: &Path) -> ModelDirectory {
-    let photographs = golden::directory().join("images");
-    let options = QuantizeOptions {
-        target: Target::Int8 {
-            calibrate: photographs.clone(),
-            method: Method::Mse,
-            held_out: Some(photographs),
-        },
-        most: 8,
-        existing: Existing::Keep,
-    };
-    quantize(place, &service::library(), &options).expect("photographs to calibrate on");
-    ModelDirectory::open(place).expect("a quantized model is whole")
 }
 
 /// Images a second for a while.

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use detcon_core::arch::Depth;
 use detcon_core::checkpoint::Checkpoint;
 use detcon_core::model::Precision;
 use detcon_core::reference;
-use detcon_server::engine::{Batch, Engine, Graphs, Output};
+use detcon_server::engine::{Batch, Compute, Engine, Output};
 use detcon_tests::golden::{self, EncoderCase};
 use detcon_tests::models;
 use detcon_tests::service::RUNTIME;
@@ -61,16 +62,17 @@ fn the_reference_forward_pass_equals_the_published_code() {
     }
 }
 
+/// Two threads, so that what one leaves to another is tested too.
+const COMPUTE: Compute = Compute {
+    threads: NonZeroUsize::new(2).unwrap(),
+    spinning: Duration::ZERO,
+};
+
 #[test]
 fn the_served_graph_equals_the_published_code() {
     for encoder in golden::encoders() {
         let model = models::imported(&encoder.arch, encoder.seed);
-        let main = model.graph(Precision::Fp32).unwrap();
-        let graphs = Graphs {
-            main,
-            stages: model.stages_graph(),
-        };
-        let mut engine = Engine::open(&RUNTIME, graphs, NonZeroUsize::new(2).unwrap()).unwrap();
+        let mut engine = Engine::open(&RUNTIME, &model, Precision::Fp32, COMPUTE).unwrap();
         for case in &encoder.cases {
             let shape = case.images.shape.clone().try_into().unwrap();
             let batch = Batch {

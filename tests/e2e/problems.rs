@@ -259,7 +259,7 @@ async fn paths_and_methods_that_do_not_exist_are_problems_too() {
     let setup = setup(&[]).await;
     setup
         .refused(
-            setup.client.get(setup.service.url("/v2/nope")),
+            setup.client.get(setup.service.url("/v3/nope")),
             404,
             "not-found",
         )

@@ -8,16 +8,23 @@ detcon-convert, and runs the same images through every network:
   torchvision, zero-extended   equal to the graph within 1e-5 at 224x224, by its loader
   Detectron2                   every name and shape of its ResNet, and no other
 
+loads a served checkpoint into timm from the server's own hub,
+
+  timm, from the hub           equal to the server and to the graph within 1e-5 at 225x225
+
 and reads torch-side files back: a state dict saved by torch (plain, wrapped and prefixed) and as safetensors must
 import to the same weights.
 """
 import argparse
 import importlib.util
+import json
+import os
 import pathlib
 import pickle
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 import numpy as np
 import onnxruntime
@@ -25,6 +32,8 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
+
+import serving
 
 TOLERANCE = 1e-5
 
@@ -120,6 +129,33 @@ def check_exports(convert, model, networks, work):
     print("Detectron2's names and shapes: equal")
 
 
+def served(address, model, pixels):
+    """What the server gives for the network's input."""
+    head = json.dumps({"inputs": [{"name": "pixels", "shape": pixels.shape, "datatype": "UINT8",
+                                   "parameters": {"binary_data_size": pixels.nbytes}}]}).encode()
+    request = urllib.request.Request(f"{address}/v2/models/{model}/infer", head + pixels.tobytes(),
+                                     {"Inference-Header-Content-Length": str(len(head))})
+    with urllib.request.urlopen(request) as answer:
+        (output,) = json.load(answer)["outputs"]
+    return np.array(output["data"], np.float32).reshape(output["shape"])
+
+
+def check_hub(programs, model, networks, work):
+    store = work / "store"
+    store.mkdir()
+    model.rename(store / model.name)
+    pixels, embeddings = work / "pixels.npy", work / "embeddings.npy"
+    np.save(pixels, networks.images(225))
+    with serving.serve(programs, store) as address:
+        expected = served(address, model.name, networks.images(225))
+        program = pathlib.Path(__file__).with_name("timm_hub.py")
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_CACHE": str(work / "hub-cache")}
+        subprocess.run([sys.executable, program, f"detcon/{model.name}", pixels, embeddings], env=environment, check=True)
+    found = torch.from_numpy(np.load(embeddings))
+    check("timm from the hub at 225, to the server", error(found, expected))
+    check("timm from the hub at 225, to the graph", error(found, networks.onnx(225)))
+
+
 def check_haiku(convert, model, work, checkpoint):
     convert("export", model, "--to", "haiku", work / "haiku.npy")
     ours, theirs = (np.load(path, allow_pickle=True).item() for path in (work / "haiku.npy", checkpoint))
@@ -187,9 +223,11 @@ def main():
         subprocess.run([*generator, "--out", checkpoint], check=True)
         model = work / "r50"
         convert("import", checkpoint, model)
-        check_exports(convert, model, Networks(model), work)
+        networks = Networks(model)
+        check_exports(convert, model, networks, work)
         check_haiku(convert, model, work, checkpoint)
         check_imports(convert, model, work)
+        check_hub(arguments.convert.resolve().parent, model, networks, work)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ use std::sync::{LazyLock, Mutex};
 
 use detcon_converter::import::{ImportOptions, import};
 use detcon_converter::location::Location;
+use detcon_converter::quantize::{Method, QuantizeOptions, Target, quantize};
+use detcon_core::files::Existing;
 use detcon_core::model::ModelDirectory;
 
-use crate::golden;
+use crate::{golden, service};
 
 /// The model directory of a golden network, imported from the published layout.
 #[must_use]
@@ -36,6 +38,23 @@ fn store() -> &'static Path {
         store
     });
     &STORE
+}
+
+/// Adds int8 to the model at `place`, calibrated on the golden photographs, and measured on them where that is wanted.
+#[must_use]
+pub fn quantized(place: &Path, measured: bool) -> ModelDirectory {
+    let photographs = golden::directory().join("images");
+    let options = QuantizeOptions {
+        target: Target::Int8 {
+            calibrate: photographs.clone(),
+            method: Method::Mse,
+            held_out: measured.then_some(photographs),
+        },
+        most: 8,
+        existing: Existing::Keep,
+    };
+    quantize(place, &service::library(), &options).expect("there are photographs to calibrate on");
+    ModelDirectory::open(place).expect("a quantized model is whole")
 }
 
 /// Copies a model directory into `store`, to be served or damaged there. Files are linked, not copied: a test

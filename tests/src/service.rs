@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use clap::Parser;
 use detcon_core::model::ModelDirectory;
@@ -54,7 +55,10 @@ impl Service {
             "--models",
             store,
         ];
-        let config = Arguments::parse_from(arguments.iter().chain(flags)).config;
+        let mut config = Arguments::parse_from(arguments.iter().chain(flags)).config;
+        if !flags.contains(&"--shutdown-delay") {
+            config.listen.shutdown_delay = Duration::ZERO; // nobody balances load here
+        }
         let server = Server::start_with(&config, RUNTIME.clone())
             .await
             .expect("the server starts");

@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             MovingAverages::Required
         },
         strip_prefix: arguments.strip_prefix.clone(),
+        origin: None,
         fetch: arguments.fetch.options(),
     };
     // Replaces nothing: the model is new, and naming a precision twice makes it once more.

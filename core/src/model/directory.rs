@@ -140,6 +140,14 @@ impl ModelDirectory {
         &self.digest
     }
 
+    /// Whether the manifest that is there now is still the one that was read: a directory is replaced as a whole, and
+    /// files that are opened late have to be of the same model as those that were opened early.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        read_capped(&self.path.join(file::MANIFEST))
+            .is_ok_and(|bytes| sha256(&bytes) == self.digest)
+    }
+
     /// Where the directory is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -33,4 +33,18 @@ pub mod file {
     pub const SELF_CHECK: &str = "self_check.safetensors";
     /// timm's configuration, where timm has the architecture.
     pub const TIMM_CONFIG: &str = "config.json";
+
+    /// All of them: what a directory that comes from outside may hold.
+    pub const ALL: [&str; 10] = [
+        MANIFEST,
+        BACKBONE,
+        HEADS,
+        ONNX,
+        STAGES_ONNX,
+        ONNX_FP16,
+        ONNX_INT8,
+        LEDGER,
+        SELF_CHECK,
+        TIMM_CONFIG,
+    ];
 }

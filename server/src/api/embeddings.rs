@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use detcon_core::checkpoint::Tensor;
@@ -11,9 +11,12 @@ use detcon_core::checkpoint::Tensor;
 use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
+use crate::demand::Lane;
 use crate::encode::{self, EmbeddingList};
+use crate::engine::Output;
 use crate::input::{self, EMBEDDINGS, EmbeddingsRequest, Form, document_fields};
 use crate::problem::{Problem, ProblemBody};
+use crate::provenance::Provenance;
 
 document_fields!(Documented, EMBEDDINGS);
 
@@ -35,7 +38,10 @@ document_fields!(Documented, EMBEDDINGS);
         (EmbeddingsRequest = "application/json"),
     )),
     responses(
-        (status = 200, description = "One embedding an image, in order.", content(
+        (status = 200, description = "One embedding an image, in order.", headers(
+            ("x-detcon-model-digest" = String, description = "SHA-256 of the manifest of the model that made it."),
+            ("x-detcon-precision" = String, description = "What it was computed in: fp32, fp16 or int8."),
+        ), content(
             (EmbeddingList = "application/json"),
             (Binary = "application/x-npy"),
             (Binary = "application/safetensors"),
@@ -43,7 +49,7 @@ document_fields!(Documented, EMBEDDINGS);
         (status = 400, description = "A request that cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such model.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 406, description = "Nothing that the client accepts.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time, or there was no answer in the time that the client gave.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "A body, an image or a number of images beyond the limits.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "A Content-Type that is missing or not read here.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an image, or one that is damaged or of a kind that is not read.", body = ProblemBody, content_type = "application/problem+json"),
@@ -52,17 +58,35 @@ document_fields!(Documented, EMBEDDINGS);
         (status = 504, description = "No answer in time.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn embed(State(app): State<Arc<App>>, request: Request) -> Response {
-    let form = match Form::of(request.headers()) {
-        Ok(form) => form,
-        Err(problem) => return problem.into_response(),
-    };
-    let is_json = form == Form::Json;
-    match answer(&app, form, request).await {
-        Ok(response) => response,
-        Err(problem) if is_json => problem.into_openai_response(),
-        Err(problem) => problem.into_response(),
+pub(crate) async fn embed(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let form = Form::of(request.headers())?;
+    let representation = Representation::negotiate(request.headers(), &encode::EMBEDDINGS)?;
+    let asked = input::embeddings(form, request, &app.limits).await?;
+    let model = app.registry.find(asked.model.as_deref())?;
+    let size = model.manifest().embedding_size;
+    if let Some(dimensions) = asked.dimensions.filter(|&dimensions| dimensions != size) {
+        let detail =
+            format!("this model's vectors have {size} values, not {dimensions}: leave it out");
+        return Err(Problem::InvalidField {
+            field: "dimensions".to_owned(),
+            detail,
+        });
     }
+    let work = app.pipeline.begin(asked.demand);
+    let embeddings = work.embed(&model, asked.images).await?;
+    drop(asked.memory); // the body is gone
+    let mut embeddings: Vec<_> = embeddings.into_iter().map(Tensor::into_values).collect();
+    if asked.normalize {
+        for embedding in &mut embeddings {
+            normalize(embedding);
+        }
+    }
+    let provenance = Provenance::of(&model, Output::Embedding);
+    let response = encode::embeddings(&provenance, &embeddings, representation, asked.encoding)?;
+    Ok(provenance.sign(response))
 }
 
 /// Parts of a multipart body.
@@ -77,35 +101,10 @@ pub(crate) struct ImageParts {
     model: Option<String>,
     /// Whether vectors are divided by their length.
     normalize: Option<bool>,
-}
-
-async fn answer(app: &App, form: Form, request: Request) -> Result<Response, Problem> {
-    let representation = Representation::negotiate(request.headers(), &encode::EMBEDDINGS)?;
-    let asked = input::embeddings(form, request, &app.limits).await?;
-    let model = app.registry.find(asked.model.as_deref())?;
-    let size = model.manifest().embedding_size;
-    if let Some(dimensions) = asked.dimensions.filter(|&dimensions| dimensions != size) {
-        let detail =
-            format!("this model's vectors have {size} values, not {dimensions}: leave it out");
-        return Err(Problem::InvalidField {
-            field: "dimensions".to_owned(),
-            detail,
-        });
-    }
-    let embeddings = app.pipeline.embed(&model, asked.images).await?;
-    drop(asked.memory); // the body is gone
-    let mut embeddings: Vec<_> = embeddings.into_iter().map(Tensor::into_values).collect();
-    if asked.normalize {
-        for embedding in &mut embeddings {
-            normalize(embedding);
-        }
-    }
-    encode::embeddings(
-        model.manifest().name.as_str(),
-        &embeddings,
-        representation,
-        asked.encoding,
-    )
+    /// How long the client waits, in milliseconds.
+    timeout_ms: Option<u64>,
+    /// How soon the answer is needed.
+    priority: Option<Lane>,
 }
 
 /// Divides by the Euclidean length. A vector of zeros stays as it is.

@@ -12,14 +12,17 @@ use serde::Serialize;
 use super::{Binary, ImagePart};
 use crate::accept::Representation;
 use crate::app::App;
+use crate::demand::Demand;
 use crate::encode;
-use crate::input::parameters::{MODEL, SIZE, STAGE, VIEW};
+use crate::engine::Output;
+use crate::input::parameters::{MODEL, PRIORITY, SIZE, STAGE, TIMEOUT_MS, VIEW};
 use crate::input::{self, Form, Mask, Shape, document_fields};
 use crate::problem::{Problem, ProblemBody};
+use crate::provenance::Provenance;
 use crate::view::View;
 
 const SHAPE: Shape = Shape {
-    fields: &[MODEL, STAGE, VIEW, SIZE],
+    fields: &[MODEL, STAGE, VIEW, SIZE, TIMEOUT_MS, PRIORITY],
     images: Some(1),
     mask: Mask::Unknown,
 };
@@ -38,6 +41,8 @@ const OFFERS: [Representation; 3] = [
 pub(crate) struct FeatureMap<'a> {
     /// The model that made it.
     model: &'a str,
+    /// SHA-256 of that model's manifest.
+    model_digest: &'a str,
     /// `c2`, `c3`, `c4` or `c5`.
     stage: &'static str,
     /// `[C, h, w]`.
@@ -62,7 +67,10 @@ pub(crate) struct FeatureMap<'a> {
         (ImagePart = "multipart/form-data"),
     )),
     responses(
-        (status = 200, description = "The features.", content(
+        (status = 200, description = "The features.", headers(
+            ("x-detcon-model-digest" = String, description = "SHA-256 of the manifest of the model that made it."),
+            ("x-detcon-precision" = String, description = "What it was computed in: fp32, fp16 or int8."),
+        ), content(
             (Binary = "application/x-npy"),
             (Binary = "application/safetensors"),
             (FeatureMap = "application/json"),
@@ -77,24 +85,25 @@ pub(crate) async fn features(
 ) -> Result<Response, Problem> {
     let form = Form::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &OFFERS)?;
+    let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
+    let demand = demand.with(&mut upload.fields)?;
     let named: Option<String> = upload.fields.take(MODEL)?;
     let model = app.registry.find(named.as_deref())?;
     let stage = upload.fields.take(STAGE)?.unwrap_or(Stage::C5);
     let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
-    let image = app.pipeline.decode(upload.image()?).await?;
-    let input = app.pipeline.compute(move || view.input(&image)).await?;
-    let features = app.pipeline.features(&model, input, stage).await?;
-    encode(
-        model.manifest().name.as_str(),
-        stage,
-        features,
-        representation,
-    )
+    let work = app.pipeline.begin(demand);
+    let place = work.place(&model)?;
+    let image = work.decode(upload.image()?).await?;
+    let input = work.compute(move || view.input(&image)).await?;
+    let features = work.features(&model, place, input, stage).await?;
+    let provenance = Provenance::of(&model, Output::Features(stage));
+    let response = encode(&provenance, stage, features, representation)?;
+    Ok(provenance.sign(response))
 }
 
 fn encode(
-    model: &str,
+    made_by: &Provenance,
     stage: Stage,
     features: Tensor,
     representation: Representation,
@@ -111,7 +120,8 @@ fn encode(
             encode::safetensors(&[("features", Dtype::F32, &shape, &data)])?
         }
         Representation::Json | Representation::Png => encode::json(&FeatureMap {
-            model,
+            model: &made_by.model,
+            model_digest: &made_by.digest,
             stage: stage.name(),
             shape: &shape,
             data: encode::base64(features.values()),

@@ -1,12 +1,29 @@
 //! The handlers, one file a subject.
 
+pub(crate) mod conditional;
 pub(crate) mod embeddings;
 pub(crate) mod features;
+pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod hub;
+pub(crate) mod imports;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod oip;
 pub(crate) mod regions;
 pub(crate) mod segmentations;
+pub(crate) mod shapes;
+pub(crate) mod uploads;
+
+use crate::problem::Problem;
+
+/// Does what waits, for a disk or for a model, where that holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(Problem::Internal))
+}
 
 /// Bytes as they are.
 #[derive(utoipa::ToSchema)]

@@ -2,6 +2,9 @@
 
 mod given;
 
+#[cfg(fuzzing)]
+pub(crate) use given::fuzz_given;
+
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,13 +20,16 @@ use self::given::{Origin, unusable};
 use super::Binary;
 use crate::accept::Representation;
 use crate::app::App;
+use crate::demand::Demand;
 use crate::encode;
+use crate::engine::Output;
 use crate::input::parameters::{
-    BOXES, COLUMNS, K, METHOD, MIN_SIZE, MODEL, RLE, ROWS, SCALE, SEED, SIGMA, SIZE, SPACE, STAGE,
-    VIEW,
+    BOXES, COLUMNS, K, METHOD, MIN_SIZE, MODEL, PRIORITY, RLE, ROWS, SCALE, SEED, SIGMA, SIZE,
+    SPACE, STAGE, TIMEOUT_MS, VIEW,
 };
 use crate::input::{self, Form, Mask, Shape, document_fields};
 use crate::problem::{Problem, ProblemBody};
+use crate::provenance::Provenance;
 use crate::registry::Model;
 use crate::segmentation::feature_map;
 use crate::view::View;
@@ -31,7 +37,7 @@ use crate::view::View;
 const SHAPE: Shape = Shape {
     fields: &[
         MODEL, SPACE, VIEW, SIZE, BOXES, RLE, METHOD, SCALE, SIGMA, MIN_SIZE, ROWS, COLUMNS, K,
-        SEED, STAGE,
+        SEED, STAGE, TIMEOUT_MS, PRIORITY,
     ],
     images: Some(1),
     mask: Mask::Allowed,
@@ -127,7 +133,10 @@ pub(crate) struct ImageAndMask {
         (ImageAndMask = "multipart/form-data"),
     )),
     responses(
-        (status = 200, description = "The regions: JSON; an array file of the vectors; or safetensors with `embeddings`, `ids`, `areas`, `cells` and `boxes`.", content(
+        (status = 200, description = "The regions: JSON; an array file of the vectors; or safetensors with `embeddings`, `ids`, `areas`, `cells` and `boxes`.", headers(
+            ("x-detcon-model-digest" = String, description = "SHA-256 of the manifest of the model that made it."),
+            ("x-detcon-precision" = String, description = "What it was computed in: fp32, fp16 or int8."),
+        ), content(
             (RegionList = "application/json"),
             (Binary = "application/x-npy"),
             (Binary = "application/safetensors"),
@@ -142,34 +151,34 @@ pub(crate) async fn regions(
 ) -> Result<Response, Problem> {
     let form = Form::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &OFFERS)?;
+    let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
+    let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
     let named: Option<String> = upload.fields.take(MODEL)?;
     let model = app.registry.find(named.as_deref())?;
     let space = upload.fields.take(SPACE)?.unwrap_or_default();
     let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
-    let origin = Origin::take(&mut upload, &model, view)?;
-    let image = app.pipeline.decode(upload.image()?).await?;
-    let set = Arc::new(origin.regions(&app, Arc::clone(&image)).await?);
+    let origin = Origin::take(&mut upload, &work, &model, view)?;
+    let place = work.place(&model)?;
+    let image = work.decode(upload.image()?).await?;
+    let set = Arc::new(origin.regions(&work, Arc::clone(&image)).await?);
     let size = [image.height(), image.width()];
     let (cells, input) = {
         let set = Arc::clone(&set);
         let seen = move || Ok((set.on_grid(&view.cells(&image)?)?, view.input(&image)));
-        app.pipeline
-            .compute(seen)
+        work.compute(seen)
             .await?
             .map_err(|error| unusable(&error))?
     };
-    let features = app.pipeline.features(&model, input, Stage::C5).await?;
+    let features = work.features(&model, place, input, Stage::C5).await?;
     let pool = {
         let (model, cells) = (Arc::clone(&model), cells.clone());
         move || vectors(&model, space, &cells, &features)
     };
-    let vectors = app.pipeline.compute(pool).await??;
+    let vectors = work.compute(pool).await??;
     let list = list(model.manifest().name.as_str(), size, &set, &cells, vectors);
-    Ok(encode::answer(
-        representation,
-        encode_list(&list, representation)?,
-    ))
+    let response = encode::answer(representation, encode_list(&list, representation)?);
+    Ok(Provenance::of(&model, Output::Features(Stage::C5)).sign(response))
 }
 
 /// One vector for each region that has cells.

@@ -14,9 +14,11 @@ use serde::Serialize;
 use super::{Binary, ImagePart};
 use crate::accept::Representation;
 use crate::app::App;
+use crate::demand::Demand;
 use crate::encode;
 use crate::input::parameters::{
-    COLUMNS, K, METHOD, MIN_SIZE, MODEL, OUTPUT, ROWS, SCALE, SEED, SIGMA, SIZE, STAGE,
+    COLUMNS, K, METHOD, MIN_SIZE, MODEL, OUTPUT, PRIORITY, ROWS, SCALE, SEED, SIGMA, SIZE, STAGE,
+    TIMEOUT_MS,
 };
 use crate::input::{self, Form, Mask, Shape, document_fields};
 use crate::problem::{Problem, ProblemBody};
@@ -26,6 +28,7 @@ use crate::view::View;
 const SHAPE: Shape = Shape {
     fields: &[
         METHOD, SCALE, SIGMA, MIN_SIZE, ROWS, COLUMNS, K, SEED, STAGE, SIZE, MODEL, OUTPUT,
+        TIMEOUT_MS, PRIORITY,
     ],
     images: Some(1),
     mask: Mask::Unknown,
@@ -110,7 +113,10 @@ struct Segment {
         (ImagePart = "multipart/form-data"),
     )),
     responses(
-        (status = 200, description = "The segments.", content(
+        (status = 200, description = "The segments.", headers(
+            ("x-detcon-model-digest" = String, description = "SHA-256 of the manifest of the model that made it."),
+            ("x-detcon-precision" = String, description = "What it was computed in: fp32, fp16 or int8."),
+        ), content(
             (Binary = "image/png"),
             (Binary = "application/x-npy"),
             (Segmentation = "application/json"),
@@ -125,25 +131,29 @@ pub(crate) async fn segment(
 ) -> Result<Response, Problem> {
     let form = Form::of(request.headers())?;
     let headers: HeaderMap = request.headers().clone();
+    let demand = Demand::of(request.headers())?;
     let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
+    let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
     let output: Output = upload.fields.take(OUTPUT)?.unwrap_or_default();
     let representation = Representation::negotiate(&headers, output.offers())?;
-    let method = Method::take(&mut upload.fields, |fields| {
+    let method = Method::take(&mut upload.fields, &work, |fields| {
         let named: Option<String> = fields.take(MODEL)?;
         let model = app.registry.find(named.as_deref())?;
         let view = View::take_full(fields, model.manifest().preprocess)?;
         Ok((model, view))
     })?;
-    let image = app.pipeline.decode(upload.image()?).await?;
-    let map = method.segment(&app, Arc::clone(&image)).await?;
+    let provenance = method.provenance();
+    let image = work.decode(upload.image()?).await?;
+    let map = method.segment(&work, Arc::clone(&image)).await?;
     let written = move || match output {
         Output::Overlay => overlay_png(&image, &map).map_err(encode::unwritten),
         Output::Labels => labels(&map, representation),
     };
-    Ok(encode::answer(
-        representation,
-        app.pipeline.compute(written).await??,
-    ))
+    let response = encode::answer(representation, work.compute(written).await??);
+    Ok(match provenance {
+        Some(provenance) => provenance.sign(response),
+        None => response,
+    })
 }
 
 fn labels(map: &SegmentMap, representation: Representation) -> Result<Vec<u8>, Problem> {

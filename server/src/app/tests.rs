@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{HeaderName, Request, header};
 use axum::routing::get;
 use detcon_core::checkpoint::Tensor;
 use serde_json::json;
@@ -51,6 +51,20 @@ fn the_committed_openapi_document_is_that_of_the_routes() {
     );
 }
 
+#[test]
+fn operations_have_names_of_their_own() {
+    let document = serde_json::to_value(document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+    let mut names: Vec<_> = operations
+        .filter_map(|it| it["operationId"].as_str())
+        .collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "{names:?}");
+}
+
 #[tokio::test]
 async fn an_overloaded_server_answers_503_and_says_when_to_come_back() {
     let (engine, mut batches, go) = gated();
@@ -80,6 +94,69 @@ async fn an_answer_that_takes_too_long_is_504() {
 }
 
 #[tokio::test]
+async fn a_client_says_how_long_it_waits() {
+    let (engine, mut batches, go) = gated();
+    let router = serving([("tiny", ready(engine, 4))]);
+    let first = tokio::spawn({
+        let router = router.clone();
+        async move { answer(&router, post(EMBEDDINGS)).await }
+    });
+    assert_eq!(batches.recv().await, Some(1));
+    let mut hasty = post(EMBEDDINGS);
+    let header = (HeaderName::from_static("x-request-timeout"), "0.02");
+    hasty
+        .headers_mut()
+        .insert(header.0, header.1.parse().unwrap());
+    let late = answer(&router, hasty).await;
+    assert_eq!(late.problem(), (408, "expired"));
+    assert!(late.body.to_string().contains("the 0.02 s"), "{late:?}");
+    for path in ["/v1/embeddings", "/v1/features", "/v1/regions"] {
+        let late = answer(&router, post(&format!("{path}?timeout_ms=0"))).await;
+        assert_eq!(late.problem(), (408, "expired"));
+        let unclear = answer(&router, post(&format!("{path}?priority=first"))).await;
+        assert_eq!(unclear.problem(), (400, "invalid-field"));
+    }
+    for _ in 0..2 {
+        go.send(()).unwrap();
+    }
+    assert_eq!(first.await.unwrap().status, 200);
+    // Those that were late were not run.
+    assert_eq!(answer(&router, post(EMBEDDINGS)).await.status, 200);
+    assert_eq!(batches.try_recv(), Ok(1));
+    assert!(batches.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn health_is_told_while_the_engine_is_busy() {
+    let (engine, mut batches, go) = gated();
+    let router = serving([("tiny", ready(engine, 4))]);
+    let asked = tokio::spawn({
+        let router = router.clone();
+        async move { answer(&router, post(EMBEDDINGS)).await }
+    });
+    assert_eq!(batches.recv().await, Some(1));
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(status(&router, path).await, 200, "{path}");
+    }
+    go.send(()).unwrap();
+    assert_eq!(asked.await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_names_the_model_that_made_it() {
+    let router = serving([("tiny", ready(answers(), 4))]);
+    let model = answer(&router, ask(Method::GET, "/v1/models")).await.body["data"][0].clone();
+    let found = answer(&router, post(EMBEDDINGS)).await;
+    assert_eq!(
+        found.headers["x-detcon-model-digest"],
+        model["digest"].as_str().unwrap()
+    );
+    assert_eq!(found.headers["x-detcon-precision"], "fp32");
+    assert_eq!(found.body["model_digest"], model["digest"]);
+    assert_eq!(found.body["precision"], model["precision"]);
+}
+
+#[tokio::test]
 async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() {
     let mut calls = 0;
     let engine: Behaviour = Box::new(move |batch| {
@@ -98,7 +175,10 @@ async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() 
     for _ in 0..3 {
         let failed = answer(&router, post(EMBEDDINGS)).await;
         assert_eq!(failed.problem(), (500, "engine"));
-        assert!(!failed.body.to_string().contains("77"), "{failed:?}");
+        assert!(
+            !failed.body["detail"].to_string().contains("77"),
+            "{failed:?}"
+        );
     }
     assert_eq!(answer(&router, post(EMBEDDINGS)).await.status, 200);
 }

@@ -148,7 +148,11 @@ impl BenchArguments {
             .onnxruntime
             .iter()
             .flat_map(|path| ["--onnxruntime".to_owned(), path.display().to_string()]);
-        library.chain(self.server.iter().cloned()).collect()
+        let precision = ["--precision".to_owned(), self.precision.to_string()];
+        library
+            .chain(precision)
+            .chain(self.server.iter().cloned())
+            .collect()
     }
 
     fn request(&self, target: &Target, image: Bytes) -> anyhow::Result<Request> {

@@ -35,6 +35,9 @@ pub struct ProtectArguments {
     /// Also fetches from addresses inside networks (private, loopback, link-local), for those origins.
     #[arg(long, env = "DETCON_ALLOW_PRIVATE_ADDRESSES", requires = "allow_url")]
     pub allow_private_addresses: bool,
+    /// Serves no page at / to try the models with in a browser.
+    #[arg(long, env = "DETCON_NO_PLAYGROUND")]
+    pub no_playground: bool,
     /// Certificate chain for TLS, PEM.
     #[arg(
         long,

@@ -47,7 +47,7 @@ pub(crate) struct EmbeddingsRequest {
     user: Option<String>,
 }
 
-/// One data URI (`data:image/png;base64,…`) or a list of them; addresses (`https://…`) too, of origins that the server
+/// One data URI (`data:image/png;base64,…`) or the base64 alone, or a list of them; addresses (`https://…`) too, of origins that the server
 /// was told to fetch from.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
@@ -256,12 +256,15 @@ fn images(input: Option<&str>, limit: usize, fetcher: &Fetcher) -> Result<Vec<Im
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The bytes in `data:[<media type>];base64,…` (RFC 2397), or an address that may be fetched from.
+/// The bytes in `data:[<media type>];base64,…` (RFC 2397) or in base64 alone, or an address that may be fetched from.
 fn image(index: usize, json: &str, fetcher: &Fetcher) -> Result<Image, Problem> {
     let wrong = |detail: &str| invalid(&format!("input[{index}]"), detail);
     let Text(text) = serde_json::from_str(json).map_err(|_| wrong("it is not a string"))?;
     let expected = "it is no data URI: send an image as data:image/jpeg;base64,…";
-    let (scheme, rest) = text.split_once(':').ok_or_else(|| wrong(expected))?;
+    let Some((scheme, rest)) = text.split_once(':') else {
+        let bare = STANDARD.decode(&*text).map_err(|_| wrong(expected))?;
+        return Ok(Image::Here(bare.into()));
+    };
     if !scheme.eq_ignore_ascii_case("data") {
         return fetcher.address(&text).map(Image::At).map_err(wrong);
     }

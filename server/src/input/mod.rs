@@ -2,6 +2,7 @@
 
 mod body;
 mod fields;
+mod inflate;
 mod json;
 mod multipart;
 pub(crate) mod parameters;
@@ -12,13 +13,15 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
 pub(crate) use body::{BodyMemory, Share, drain};
+pub(crate) use inflate::inflated;
 pub(crate) use json::EmbeddingsRequest;
 
+use crate::demand::Demand;
 use crate::fetch::{FetchError, Fetcher};
 use crate::problem::Problem;
 use body::Held;
 pub(crate) use fields::{Fields, Mask, Shape, invalid};
-use parameters::{MODEL, NORMALIZE};
+use parameters::{MODEL, NORMALIZE, PRIORITY, TIMEOUT_MS};
 pub(crate) use parameters::{document_fields, documented};
 
 /// How numbers are written in a JSON answer.
@@ -44,6 +47,8 @@ pub(crate) struct Embeddings {
     pub(crate) encoding: Encoding,
     /// Length of the vectors that the client expects.
     pub(crate) dimensions: Option<usize>,
+    /// How long the client waits, and how soon it needs the answer.
+    pub(crate) demand: Demand,
     /// What the body holds of the memory for bodies: to be kept for as long as the images are.
     pub(crate) memory: Share,
 }
@@ -109,7 +114,7 @@ impl Upload {
 
 /// Fields of a request for embeddings that is not JSON.
 pub(crate) const EMBEDDINGS: Shape = Shape {
-    fields: &[MODEL, NORMALIZE],
+    fields: &[MODEL, NORMALIZE, TIMEOUT_MS, PRIORITY],
     images: None,
     mask: Mask::Unknown,
 };
@@ -120,10 +125,12 @@ pub(crate) async fn embeddings(
     request: Request,
     limits: &Limits,
 ) -> Result<Embeddings, Problem> {
+    let demand = Demand::of(request.headers())?;
     match form {
         Form::Raw | Form::Multipart => {
             let mut upload = upload(form, request, EMBEDDINGS, limits).await?;
             Ok(Embeddings {
+                demand: demand.with(&mut upload.fields)?,
                 model: upload.fields.take(MODEL)?,
                 normalize: upload.fields.take(NORMALIZE)?.unwrap_or(false),
                 images: upload.images,
@@ -134,9 +141,11 @@ pub(crate) async fn embeddings(
         }
         Form::Json => {
             let mut fields = Fields::from_query(EMBEDDINGS, request.uri())?;
+            let demand = demand.with(&mut fields)?;
             let query = (fields.take(MODEL)?, fields.take(NORMALIZE)?);
             let (parts, body) = request.into_parts();
-            json(whole(&parts.headers, body, limits).await?, query, limits).await
+            let held = whole(&parts.headers, body, limits).await?;
+            json(held, query, demand, limits).await
         }
     }
 }
@@ -169,6 +178,7 @@ pub(crate) async fn upload(
 async fn json(
     held: Held,
     query: (Option<String>, Option<bool>),
+    demand: Demand,
     limits: &Limits,
 ) -> Result<Embeddings, Problem> {
     let (limit, fetcher) = (limits.images, limits.fetcher.clone());
@@ -187,6 +197,7 @@ async fn json(
         normalize: parsed.normalize,
         encoding: parsed.encoding,
         dimensions: parsed.dimensions,
+        demand,
         memory,
     })
 }

@@ -6,6 +6,8 @@ use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{RefOr, Required};
 
+use crate::demand::Lane;
+
 /// A field that a request may have, in its query or as a part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parameter {
@@ -82,12 +84,32 @@ pub(crate) const OUTPUT: Parameter = parameter::<String>(
     "labels (default), or overlay, a picture to look at.",
 );
 
-/// Fields as the OpenAPI document has them.
+pub(crate) const TIMEOUT_MS: Parameter = parameter::<u64>(
+    "timeout_ms",
+    "How long the client waits, in milliseconds from the request's head; no longer than the server does for any.",
+);
+pub(crate) const PRIORITY: Parameter = parameter::<Lane>(
+    "priority",
+    "interactive (default), or bulk for what may wait for those.",
+);
+/// Headers that say the same as fields, for all requests that have work done.
+pub(crate) const X_REQUEST_TIMEOUT: Parameter =
+    parameter::<f64>("x-request-timeout", "As timeout_ms, in seconds.");
+pub(crate) const X_PRIORITY: Parameter = parameter::<Lane>("x-priority", "As priority.");
+
+/// Fields as the OpenAPI document has them, with the headers that every such request may have.
 pub(crate) fn documented(fields: &[Parameter]) -> Vec<utoipa::openapi::path::Parameter> {
-    let fields = fields.iter().map(|field| {
+    let places = [
+        (ParameterIn::Query, fields),
+        (ParameterIn::Header, &[X_REQUEST_TIMEOUT, X_PRIORITY]),
+    ];
+    let places = places
+        .into_iter()
+        .flat_map(|(place, fields)| fields.iter().map(move |field| (place.clone(), field)));
+    let fields = places.map(|(place, field)| {
         ParameterBuilder::new()
             .name(field.name)
-            .parameter_in(ParameterIn::Query)
+            .parameter_in(place)
             .required(Required::False)
             .description(Some(field.description))
             .schema(Some((field.schema)()))

@@ -6,42 +6,13 @@ use std::sync::Arc;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::demand::Lane;
+use crate::engine::Output;
 use crate::registry::{Model, State};
-
-/// Upper bounds of batches' buckets, in images.
-const IMAGES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
-
-/// What an engine has done since its model was loaded.
-#[derive(Debug)]
-pub(crate) struct EngineStats {
-    /// Images in each call.
-    pub(crate) batches: Histogram,
-    /// From a call to its end, in seconds.
-    pub(crate) calls: Histogram,
-    /// Calls that gave an error.
-    pub(crate) failures: Counter,
-    /// Calls that panicked.
-    pub(crate) panics: Counter,
-    /// Images whose client left before they were run.
-    pub(crate) abandoned: Counter,
-}
-
-impl Default for EngineStats {
-    fn default() -> Self {
-        Self {
-            batches: Histogram::new(IMAGES),
-            calls: Histogram::new(super::metrics::SECONDS),
-            failures: Counter::default(),
-            panics: Counter::default(),
-            abandoned: Counter::default(),
-        }
-    }
-}
+use crate::stats::EngineStats;
 
 /// The models as they are now.
 #[derive(Debug)]
@@ -56,6 +27,13 @@ struct ModelLabel {
 struct StateLabels {
     model: String,
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InfoLabels {
+    model: String,
+    precision: String,
+    digest: String,
 }
 
 impl Models {
@@ -111,11 +89,29 @@ impl Models {
     }
 }
 
+impl Models {
+    /// What each served model is: always 1, the labels say it.
+    fn info(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("detcon_model_info", "What each served model is.");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (ModelLabel { model: name }, model) in self.ready() {
+            let labels = InfoLabels {
+                model: name,
+                precision: model.precision(Output::Embedding).to_string(),
+                digest: model.digest().to_string(),
+            };
+            ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Models {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         use MetricType::{Counter, Gauge, Histogram};
         let encoder = &mut encoder;
         self.states(encoder)?;
+        self.info(encoder)?;
         let queued = (
             "detcon_queue_images",
             "Images from admission to answer.",
@@ -130,38 +126,28 @@ impl Collector for Models {
             Gauge,
         );
         self.each(encoder, capacity, |it| {
-            ConstGauge::new(count(it.batcher().capacity()))
+            ConstGauge::new(count(it.batcher().capacity(Lane::Interactive)))
         })?;
         let batches = (
             "detcon_batch_images",
             "Images in an engine's call.",
             Histogram,
         );
-        self.each(encoder, batches, |it| it.batcher().stats().batches.clone())?;
+        self.each(encoder, batches, |it| {
+            it.batcher().stats().batches().clone()
+        })?;
         let calls = (
             "detcon_engine_call_duration_seconds",
             "An engine's call.",
             Histogram,
         );
-        self.each(encoder, calls, |it| it.batcher().stats().calls.clone())?;
-        let failures = (
-            "detcon_engine_failures",
-            "Calls that gave an error.",
-            Counter,
-        );
-        self.each(encoder, failures, |it| {
-            it.batcher().stats().failures.clone()
-        })?;
-        let panics = ("detcon_engine_panics", "Calls that panicked.", Counter);
-        self.each(encoder, panics, |it| it.batcher().stats().panics.clone())?;
-        let abandoned = (
-            "detcon_abandoned_images",
-            "Images whose client left before they were run.",
-            Counter,
-        );
-        self.each(encoder, abandoned, |it| {
-            it.batcher().stats().abandoned.clone()
-        })
+        self.each(encoder, calls, |it| it.batcher().stats().calls().clone())?;
+        for (index, (name, help, _)) in EngineStats::default().counts().into_iter().enumerate() {
+            self.each(encoder, (name, help, Counter), |it| {
+                it.batcher().stats().counts()[index].2.clone()
+            })?;
+        }
+        Ok(())
     }
 }
 

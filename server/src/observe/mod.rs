@@ -17,7 +17,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument as _, Span};
 
-pub(crate) use engines::{EngineStats, Models};
+pub(crate) use engines::Models;
 pub(crate) use id::RequestId;
 pub(crate) use metrics::Metrics;
 pub(crate) use outcome::{Outcome, Refusal};
@@ -107,6 +107,7 @@ impl Pending {
         };
         self.metrics.finished(&labels, outcome, duration);
         self.metrics.phases(&self.timings);
+        self.timings.count(outcome, duration);
         telemetry::answered(&self.span, status, &self.timings);
         let duration_ms = duration.as_secs_f64() * 1e3;
         tracing::info!(parent: &self.span, status, problem, outcome = outcome.name(), duration_ms, "request");

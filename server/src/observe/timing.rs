@@ -1,9 +1,12 @@
 //! Where a request's time went, phase by phase.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use super::Outcome;
+use crate::stats::EngineStats;
 
 tokio::task_local! {
     static CURRENT: Timings;
@@ -24,7 +27,7 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// All of them, in the order in which they happen.
-    pub(super) const ALL: [Self; 4] = [Self::Decode, Self::Queue, Self::Infer, Self::Encode];
+    pub(crate) const ALL: [Self; 4] = [Self::Decode, Self::Queue, Self::Infer, Self::Encode];
 
     /// Its name in `Server-Timing` and traces.
     pub(super) const fn name(self) -> &'static str {
@@ -39,7 +42,13 @@ impl Phase {
 
 /// How long each phase of a request took: of several images, the one that took longest.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Timings(Arc<[AtomicU64; Phase::ALL.len()]>);
+pub(crate) struct Timings(Arc<Measured>);
+
+#[derive(Debug, Default)]
+struct Measured {
+    nanos: [AtomicU64; Phase::ALL.len()],
+    model: OnceLock<Arc<EngineStats>>,
+}
 
 impl Timings {
     /// Those of the request that the caller works on; of nobody's, where it works on none.
@@ -68,13 +77,27 @@ impl Timings {
     /// Notes a phase.
     pub(crate) fn add(&self, phase: Phase, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.0[phase as usize].fetch_max(nanos, Ordering::Relaxed);
+        self.0.nanos[phase as usize].fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// Notes whose request it is: it is counted in these, once, whatever becomes of it.
+    pub(crate) fn of(&self, model: &Arc<EngineStats>) {
+        self.0.model.get_or_init(|| Arc::clone(model));
+    }
+
+    /// Counts the request as its model's, if it was of one.
+    pub(super) fn count(&self, outcome: Outcome, took: Duration) {
+        match (self.0.model.get(), outcome) {
+            (None, _) => {}
+            (Some(model), Outcome::Answered) => model.answered(took, self.measured()),
+            (Some(model), _) => model.unanswered(took),
+        }
     }
 
     /// The phases that were measured.
     pub(super) fn measured(&self) -> impl Iterator<Item = (Phase, Duration)> {
         Phase::ALL.into_iter().filter_map(|phase| {
-            let took = Duration::from_nanos(self.0[phase as usize].load(Ordering::Relaxed));
+            let took = Duration::from_nanos(self.0.nanos[phase as usize].load(Ordering::Relaxed));
             (took > Duration::ZERO).then_some((phase, took))
         })
     }

@@ -1,4 +1,5 @@
-//! How a problem is sent: RFC 9457's members, and the member that OpenAI's clients read.
+//! How a problem is sent: RFC 9457's members, and the member that OpenAI's clients read. Protocols with another shape
+//! for errors give it theirs in `crate::api::shapes`.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -8,24 +9,9 @@ use super::{Problem, Row};
 use crate::observe::{Outcome, Refusal, RequestId};
 
 impl Problem {
-    /// The answer, with the member `error` that OpenAI's clients read.
-    #[must_use]
-    pub(crate) fn into_openai_response(self) -> Response {
-        let kind = if self.status().is_server_error() {
-            "server_error"
-        } else {
-            "invalid_request_error"
-        };
-        let error = OpenAiError {
-            message: self.to_string(),
-            kind,
-            param: self.field().map(str::to_owned),
-            code: self.slug(),
-        };
-        self.response(Some(error))
-    }
-
-    fn response(&self, error: Option<OpenAiError>) -> Response {
+    /// The answer. Every problem has the member `error` of OpenAI's clients: they send what other clients send, so that
+    /// nothing about a request tells which of the two asked.
+    fn response(&self) -> Response {
         let Row(status, slug, title) = self.row();
         let kind = format!("urn:detcon:problem:{slug}");
         let body = ProblemBody {
@@ -34,7 +20,16 @@ impl Problem {
             status,
             detail: self.to_string(),
             request_id: RequestId::current().map(|id| id.as_str().to_owned()),
-            error,
+            error: OpenAiError {
+                message: self.to_string(),
+                kind: if status >= 500 {
+                    "server_error"
+                } else {
+                    "invalid_request_error"
+                },
+                param: self.field().map(str::to_owned),
+                code: self.slug(),
+            },
         };
         let json = serde_json::to_vec(&body).expect("a problem is texts and a number");
         let mut response = (
@@ -47,6 +42,10 @@ impl Problem {
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        let range = self.content_range().map(HeaderValue::try_from);
+        if let Some(Ok(range)) = range {
+            headers.insert(header::CONTENT_RANGE, range);
+        }
         if let Some(challenge) = self.challenge() {
             headers.insert(
                 header::WWW_AUTHENTICATE,
@@ -57,13 +56,14 @@ impl Problem {
             problem: slug,
             outcome: Outcome::of(self.status()),
         });
+        response.extensions_mut().insert(self.clone()); // for protocols whose errors have another shape
         response
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        self.response(None)
+        self.response()
     }
 }
 
@@ -84,9 +84,8 @@ pub(crate) struct ProblemBody {
     /// What the request is called in the server's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
-    /// The same for OpenAI's clients, where the request was of their shape.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<OpenAiError>,
+    /// The same for OpenAI's clients.
+    error: OpenAiError,
 }
 
 /// An error as OpenAI's clients read it.

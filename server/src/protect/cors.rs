@@ -7,22 +7,26 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::API_KEY;
 use crate::config::Origin;
+use crate::provenance;
 
 /// Headers that a page may send, `Authorization` among them: a wildcard would leave it out.
-const SENT: [HeaderName; 7] = [
+const SENT: [HeaderName; 8] = [
     header::ACCEPT,
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     HeaderName::from_static(API_KEY),
+    HeaderName::from_static("x-priority"),
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-request-timeout"),
     HeaderName::from_static("traceparent"),
 ];
 /// Headers of answers that a page may read.
-const READ: [HeaderName; 4] = [
+const READ: [HeaderName; 6] = [
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
     HeaderName::from_static("server-timing"),
+    HeaderName::from_static(provenance::DIGEST),
+    HeaderName::from_static(provenance::PRECISION),
     HeaderName::from_static("x-request-id"),
 ];
 /// How long a browser remembers what it may do.

@@ -8,6 +8,8 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, ResponseBuilder};
 
+use crate::api::shapes;
+
 use super::{API_KEY, Access, keys::Scope};
 
 const BEARER: &str = "bearer";
@@ -26,7 +28,7 @@ impl Modify for Protected {
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
                 if let Access::Key(scope) = Access::of(&method, path) {
-                    protect(operation, scope);
+                    protect(operation, scope, path);
                 }
             }
         }
@@ -44,7 +46,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     .filter_map(|(method, operation)| Some((method, operation?)))
 }
 
-fn protect(operation: &mut Operation, scope: Scope) {
+fn protect(operation: &mut Operation, scope: Scope, path: &str) {
+    let (media_type, schema) = shapes::documented(path);
     let requirement = |name: &str| SecurityRequirement::new(name, [] as [&str; 0]);
     operation.security = Some(vec![
         SecurityRequirement::default(), // a server without keys asks for none
@@ -55,11 +58,11 @@ fn protect(operation: &mut Operation, scope: Scope) {
     let scope = format!("The key's scope is not {} (or admin).", scope.name());
     for (status, description) in [("401", refused), ("403", scope)] {
         let problem = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name("Problem")))
+            .schema(Some(Ref::from_schema_name(schema)))
             .build();
         let response = ResponseBuilder::new()
             .description(description)
-            .content("application/problem+json", problem)
+            .content(media_type, problem)
             .build();
         let responses = &mut operation.responses.responses;
         responses.insert(status.to_owned(), response.into());

@@ -23,6 +23,7 @@ use keys::{ApiKeys, Scope};
 
 use crate::config::Origin;
 use crate::input::drain;
+use crate::playground::{self, Playground};
 use crate::problem::Problem;
 
 /// Who may ask, and from where.
@@ -32,6 +33,8 @@ pub(crate) struct Protection {
     pub(crate) gate: Gate,
     /// Origins whose pages may ask.
     pub(crate) origins: Vec<Origin>,
+    /// Whether there is a page that browsers can ask from.
+    pub(crate) playground: Playground,
 }
 
 /// The header that carries a key where `Authorization` does not.
@@ -51,11 +54,19 @@ impl Access {
     fn of(method: &Method, route: &str) -> Self {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match route {
-            // Probes come from machines without secrets, and the documentation holds none.
-            "/livez" | "/readyz" | "/openapi.json" => Self::Open,
+            // Probes come from machines without secrets, and neither the pages nor the documentation hold any.
+            "/livez"
+            | "/readyz"
+            | "/v2/health/live"
+            | "/v2/health/ready"
+            | "/openapi.json"
+            | "/"
+            | playground::FOLDER => Self::Open,
             docs if docs == "/docs" || docs.starts_with("/docs/") => Self::Open,
             "/metrics" => Self::Key(Scope::Metrics),
             models if models.starts_with("/v1/models") && !reads => Self::Key(Scope::Admin),
+            models if models.starts_with("/v2/repository/models/") => Self::Key(Scope::Admin),
+            imports if imports.starts_with("/v1/imports") => Self::Key(Scope::Admin),
             admin if admin.starts_with("/v1/admin/") => Self::Key(Scope::Admin),
             _ => Self::Key(Scope::Inference),
         }

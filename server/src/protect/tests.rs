@@ -54,7 +54,14 @@ fn bearer(request: Request<Body>, key: &str) -> Request<Body> {
 #[tokio::test]
 async fn probes_and_the_documentation_are_open_and_all_else_needs_a_key() {
     let router = locked();
-    for open in ["/livez", "/readyz", "/openapi.json", "/docs/"] {
+    for open in [
+        "/livez",
+        "/readyz",
+        "/openapi.json",
+        "/docs/",
+        "/",
+        "/playground/main.js",
+    ] {
         assert_eq!(
             answer(&router, ask(Method::GET, open)).await.status,
             200,
@@ -78,6 +85,73 @@ async fn probes_and_the_documentation_are_open_and_all_else_needs_a_key() {
         assert_eq!(
             refused.headers["www-authenticate"],
             "Bearer realm=\"detcon\""
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_those_who_administer_change_the_models() {
+    let router = locked();
+    for (method, path) in [
+        (Method::PUT, "/v1/models/new"),
+        (Method::DELETE, "/v1/models/tiny"),
+        (Method::POST, "/v1/models/tiny/load"),
+        (Method::POST, "/v1/models/tiny/unload"),
+        (Method::GET, "/v1/imports"),
+        (Method::GET, "/v1/imports/a"),
+    ] {
+        let asked = |key| answer(&router, bearer(ask(method.clone(), path), key));
+        let refused = asked(INFERENCE).await;
+        assert_eq!(refused.problem(), (403, "key-not-allowed"), "{path}");
+        let let_in = asked(ADMIN).await;
+        assert_eq!(let_in.problem(), (403, "uploads-off"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_inference_protocol_asks_for_keys_but_in_its_probes() {
+    let router = locked();
+    for (method, path, key, status) in [
+        (Method::GET, "/v2/health/live", "", 200),
+        (Method::GET, "/v2/health/ready", "", 200),
+        (Method::GET, "/v2", "", 401),
+        (Method::GET, "/v2", INFERENCE, 200),
+        (Method::GET, "/v2/models/tiny", INFERENCE, 200),
+        (Method::GET, "/v2/models/tiny", METRICS, 403),
+        (Method::POST, "/v2/repository/index", INFERENCE, 200),
+        (
+            Method::POST,
+            "/v2/repository/models/tiny/load",
+            INFERENCE,
+            403,
+        ),
+        (
+            Method::POST,
+            "/v2/repository/models/tiny/unload",
+            INFERENCE,
+            403,
+        ),
+        (
+            Method::GET,
+            "/detcon/tiny/resolve/main/manifest.json",
+            "",
+            401,
+        ),
+        (Method::GET, "/api/models/detcon/tiny", "", 401),
+    ] {
+        let request = ask(method, path);
+        let request = if key.is_empty() {
+            request
+        } else {
+            bearer(request, key)
+        };
+        let found = answer(&router, request).await;
+        assert_eq!(found.status, status, "{path} {key}: {found:?}");
+        let of_protocol = found.body["error"].is_string();
+        assert_eq!(
+            of_protocol,
+            status >= 400 && path.starts_with("/v2"),
+            "{path}"
         );
     }
 }
@@ -172,7 +246,11 @@ async fn preflight(router: &Router, origin: &str) -> Answer {
 async fn pages_of_named_origins_may_ask_with_a_key_and_others_may_not() {
     let (_file, gate) = gate();
     let origins = vec!["https://example.org".parse().unwrap()];
-    let router = protected(Protection { gate, origins });
+    let router = protected(Protection {
+        gate,
+        origins,
+        ..Protection::default()
+    });
     let allowed = preflight(&router, "https://example.org").await;
     assert_eq!(allowed.status, 200);
     assert_eq!(

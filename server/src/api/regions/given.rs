@@ -10,9 +10,9 @@ use detcon_core::regions::{Mask, PolygonBudget, RegionError, RegionSet};
 use detcon_core::segment::SegmentMap;
 use serde::Deserialize;
 
-use crate::app::App;
 use crate::input::parameters::{BOXES, Parameter, RLE};
 use crate::input::{Fields, Upload, invalid};
+use crate::pipeline::Work;
 use crate::problem::Problem;
 use crate::registry::Model;
 use crate::segmentation::Method;
@@ -43,6 +43,7 @@ impl Origin {
     /// Given regions, or a method; never both.
     pub(super) fn take(
         upload: &mut Upload,
+        work: &Work,
         model: &Arc<Model>,
         view: View,
     ) -> Result<Self, Problem> {
@@ -52,7 +53,7 @@ impl Origin {
         let mut given = [mask, boxes, rle].into_iter().flatten();
         let Some(first) = given.next() else {
             let model = |_: &mut Fields| Ok((Arc::clone(model), view));
-            let method = Method::take(&mut upload.fields, model)?;
+            let method = Method::take(&mut upload.fields, work, model)?;
             return Ok(Self::Made(Box::new(method)));
         };
         if given.next().is_some() {
@@ -68,21 +69,19 @@ impl Origin {
     /// The regions of an image.
     pub(super) async fn regions(
         self,
-        app: &App,
+        work: &Work,
         image: Arc<RgbImage>,
     ) -> Result<RegionSet, Problem> {
         match self {
             Self::Made(method) => {
-                let map = method.segment(app, image).await?;
+                let map = method.segment(work, image).await?;
                 let set = move || RegionSet::from_segments(map);
-                app.pipeline.compute(set).await
+                work.compute(set).await
             }
             Self::Given(given) => {
-                let limits = *app.pipeline.limits();
+                let limits = *work.limits();
                 let size = [image.height(), image.width()];
-                app.pipeline
-                    .compute(move || given.regions(size, &limits))
-                    .await?
+                work.compute(move || given.regions(size, &limits)).await?
             }
         }
     }
@@ -148,4 +147,19 @@ pub(super) fn unusable(error: &RegionError) -> Problem {
     Problem::Mask {
         detail: error.to_string(),
     }
+}
+
+/// Label PNGs, boxes or run lengths for a small image, by the first byte.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_given(bytes: &[u8]) -> Result<(), Problem> {
+    let text = || String::from_utf8_lossy(&bytes[1..]).into_owned();
+    let given = match bytes.first().map(|kind| kind % 3) {
+        Some(0) => Given::Labels(Bytes::copy_from_slice(&bytes[1..])),
+        Some(1) => Given::Boxes(text()),
+        Some(_) => Given::Rle(text()),
+        None => return Ok(()),
+    };
+    let set = given.regions([48, 64], &ImageLimits::default())?;
+    assert!(set.check_size(48, 64).is_ok());
+    Ok(())
 }

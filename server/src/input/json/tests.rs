@@ -40,6 +40,8 @@ fn an_address_is_kept_where_its_origin_is_allowed() {
 fn one_image_and_several_are_read() {
     let one = parse(r#"{"input": "data:image/png;base64,AQI="}"#).unwrap();
     assert_eq!(one.images, [here(b"\x01\x02")]);
+    let bare = parse(r#"{"input": "AQI="}"#).unwrap();
+    assert_eq!(bare.images, one.images);
     let body = r#"{"model": "m", "input": ["data:;base64,AQ==", "DATA:image/jpeg;BASE64,Ag=="],
         "encoding_format": "base64", "normalize": true, "dimensions": 8, "user": "u"}"#;
     let two = parse(body).unwrap();

@@ -1,0 +1,163 @@
+//! `/v2/repository`: the models of the store, and which of them are served.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{VERSION, object};
+use crate::api::shapes::InferenceError;
+use crate::api::uploads;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::registry::State as Served;
+
+/// Longest body of a request here: a few words.
+const MAX_BODY: usize = 64 << 10;
+
+/// Which models are asked for.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IndexRequest {
+    /// Whether to list those alone that are served.
+    ready: Option<bool>,
+}
+
+/// A model of the store.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct IndexEntry {
+    /// Its name.
+    name: String,
+    /// Always `1`.
+    version: &'static str,
+    /// `READY`, `LOADING` or `UNAVAILABLE`.
+    state: &'static str,
+    /// Why it is unavailable.
+    reason: String,
+}
+
+/// What Triton's clients may send with a request to load or unload.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RepositoryRequest {
+    /// How to.
+    #[expect(dead_code, reason = "read for what it must not hold")]
+    parameters: Option<RepositoryParameters>,
+}
+
+/// How to load or unload.
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RepositoryParameters {
+    /// Of no effect: no model has others that depend on it.
+    #[expect(dead_code, reason = "of no effect")]
+    unload_dependents: Option<bool>,
+}
+
+/// Lists the models.
+#[utoipa::path(
+    post,
+    path = "/v2/repository/index",
+    tag = "inference protocol",
+    operation_id = "v2_index",
+    request_body = Option<IndexRequest>,
+    responses(
+        (status = 200, description = "The models.", body = Vec<IndexEntry>),
+        (status = 400, description = "A body that cannot be read.", body = InferenceError),
+    ),
+)]
+pub(crate) async fn index(
+    State(app): State<Arc<App>>,
+    body: Body,
+) -> Result<Json<Vec<IndexEntry>>, Problem> {
+    let IndexRequest { ready } = read(body).await?;
+    let entry = |(name, state): (String, Served)| {
+        let (state, reason) = match state {
+            Served::Loading => ("LOADING", String::new()),
+            Served::Ready(_) => ("READY", String::new()),
+            Served::Refused(reason) => ("UNAVAILABLE", reason.to_string()),
+        };
+        IndexEntry {
+            name,
+            version: VERSION,
+            state,
+            reason,
+        }
+    };
+    let entries = app.registry.states().into_iter().map(entry);
+    let wanted = |entry: &IndexEntry| ready != Some(true) || entry.state == "READY";
+    Ok(Json(entries.filter(wanted).collect()))
+}
+
+/// Serves a model that is in the store, as `POST /v1/models/{name}/load` does.
+#[utoipa::path(
+    post,
+    path = "/v2/repository/models/{name}/load",
+    tag = "inference protocol",
+    operation_id = "v2_load",
+    params(("name" = String, Path, description = "Name of the model.")),
+    request_body = Option<RepositoryRequest>,
+    responses(
+        (status = 200, description = "The model is served."),
+        (status = 400, description = "The name is wrong, or the body asks for what there is not.", body = InferenceError),
+        (status = 403, description = "Uploads are off.", body = InferenceError),
+        (status = 404, description = "No such model in the store.", body = InferenceError),
+        (status = 500, description = "The server failed.", body = InferenceError),
+        (status = 503, description = "The model was refused.", body = InferenceError),
+    ),
+)]
+pub(crate) async fn load(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    parameters(body).await?;
+    uploads::load(State(app), name)
+        .await
+        .map(|_| StatusCode::OK)
+}
+
+/// Serves a model no longer, as `POST /v1/models/{name}/unload` does.
+#[utoipa::path(
+    post,
+    path = "/v2/repository/models/{name}/unload",
+    tag = "inference protocol",
+    operation_id = "v2_unload",
+    params(("name" = String, Path, description = "Name of the model.")),
+    request_body = Option<RepositoryRequest>,
+    responses(
+        (status = 200, description = "The model is not served."),
+        (status = 400, description = "The name is wrong, or the body asks for what there is not.", body = InferenceError),
+        (status = 403, description = "Uploads are off.", body = InferenceError),
+        (status = 404, description = "No such model in the store.", body = InferenceError),
+        (status = 500, description = "The server failed.", body = InferenceError),
+    ),
+)]
+pub(crate) async fn unload(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    parameters(body).await?;
+    uploads::unload(State(app), name)
+        .await
+        .map(|_| StatusCode::OK)
+}
+
+async fn parameters(body: Body) -> Result<(), Problem> {
+    read::<RepositoryRequest>(body).await.map(drop)
+}
+
+/// A body, which may be empty or null.
+async fn read<T: Default + for<'a> Deserialize<'a>>(body: Body) -> Result<T, Problem> {
+    let too_large = |_| Problem::BodyTooLarge { limit: MAX_BODY };
+    let bytes = to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    Ok(object::<Option<T>>(&bytes)?.unwrap_or_default())
+}

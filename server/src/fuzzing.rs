@@ -1,0 +1,62 @@
+//! What fuzzers call: the readers of clients' bytes, with what must hold of whatever they are given.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header;
+
+use crate::api::regions::fuzz_given;
+use crate::fetch::Fetcher;
+use crate::input::{self, BodyMemory, Form, Limits};
+use crate::problem::Problem;
+
+/// Most images of a request.
+const IMAGES: usize = 4;
+
+/// A body as JSON, as parts, as it is, or as regions, by its first byte. What is read is within the limits, and what is
+/// refused is the client's fault.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn request(bytes: &[u8]) {
+    let Some((kind, body)) = bytes.split_first() else {
+        return;
+    };
+    let read = match kind % 4 {
+        0 => embeddings(Form::Json, "application/json", body),
+        1 => embeddings(Form::Multipart, "multipart/form-data; boundary=x", body),
+        2 => embeddings(Form::Raw, "image/jpeg", body),
+        _ => fuzz_given(body),
+    };
+    if let Err(problem) = read {
+        assert!(problem.status().is_client_error(), "{problem:?}");
+    }
+}
+
+fn embeddings(form: Form, content_type: &str, body: &[u8]) -> Result<(), Problem> {
+    let request = Request::post("/v1/embeddings")
+        .header(header::CONTENT_TYPE, content_type)
+        .body(Body::from(body.to_vec()))
+        .expect("a request without anything odd");
+    let limits = Limits {
+        bytes: 1 << 20,
+        images: IMAGES,
+        timeout: Duration::from_mins(1),
+        memory: BodyMemory::new(8 << 20),
+        fetcher: Fetcher::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time();
+    let runtime = { runtime }.build().expect("a runtime starts");
+    let read = runtime.block_on(input::embeddings(form, request, &limits))?;
+    assert!((1..=IMAGES).contains(&read.images.len()));
+    Ok(())
+}
+
+/// An archive of a model's files, unpacked: what comes out is no longer than allowed, whatever the archive says.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn archive(bytes: &[u8]) {
+    crate::store::fuzz_archive(bytes);
+}

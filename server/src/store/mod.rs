@@ -1,0 +1,266 @@
+//! The folder of models: which files are in it, and how models come into it and go.
+//!
+//! A model is made or unpacked in a folder that nothing lists, held against its manifest and its self-check, and
+//! put in its place by one rename; it goes by one rename too. A process that is killed at any moment leaves every
+//! model whole, the old one or the new one.
+
+mod archive;
+mod condition;
+mod imports;
+mod install;
+mod pinned;
+mod receive;
+mod served;
+mod staging;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use detcon_core::model::ModelName;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub(crate) use condition::Condition;
+pub(crate) use imports::{Imports, Phase, Record};
+pub(crate) use install::{Form, Serving, Stored, Worker};
+pub(crate) use pinned::{Pinned, PinnedFile};
+pub(crate) use receive::ReceiveLimits;
+pub(crate) use served::Served;
+
+use crate::problem::Problem;
+use install::Job;
+use receive::{receive, unwritten};
+use staging::Staging;
+
+/// Uploads that arrive at the same time.
+const MAX_RECEIVING: usize = 4;
+/// Uploads that wait to be made models of.
+const MAX_WAITING: usize = 16;
+/// When there should be room for another upload.
+const RETRY: Duration = Duration::from_secs(30);
+/// What the body of an upload is called in the upload's directory: no name of a model has a dot in front.
+const BODY: &str = ".body";
+
+/// The folder of models.
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+    writer: Option<Arc<Writer>>,
+}
+
+/// The right to change the store, and what that takes.
+pub(crate) struct Writer {
+    root: PathBuf,
+    staging: Staging,
+    limits: ReceiveLimits,
+    receiving: Semaphore,
+    imports: Arc<Imports>,
+    queue: mpsc::Sender<Job>,
+    /// Held while models come and go.
+    changes: Mutex<()>,
+    serving: OnceLock<Box<dyn Serving>>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Writer");
+        shown.field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// An upload before its body.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    /// Name of the model that it is to become.
+    pub(crate) name: ModelName,
+    /// What must be in the store for it.
+    pub(crate) condition: Condition,
+    /// What the body is.
+    pub(crate) form: Form,
+    /// What its SHA-256 must be.
+    pub(crate) sha256: Option<String>,
+    /// Its length, where the client says it.
+    pub(crate) announced: Option<u64>,
+}
+
+/// An upload that has arrived and waits to be made a model of.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// Its record's id.
+    pub(crate) id: String,
+    /// What becomes of it.
+    pub(crate) stored: oneshot::Receiver<Result<Stored, Problem>>,
+}
+
+impl Store {
+    /// The models in `root`, which stay as they are.
+    pub(crate) const fn read_only(root: PathBuf) -> Self {
+        Self { root, writer: None }
+    }
+
+    /// The models in `root`, and whoever takes uploads to it.
+    pub(crate) fn writable(root: PathBuf, limits: ReceiveLimits) -> io::Result<(Self, Worker)> {
+        let (queue, jobs) = mpsc::channel(MAX_WAITING);
+        let writer = Arc::new(Writer {
+            staging: Staging::open(&root)?,
+            root: root.clone(),
+            limits,
+            receiving: Semaphore::new(MAX_RECEIVING),
+            imports: Arc::default(),
+            queue,
+            changes: Mutex::new(()),
+            serving: OnceLock::new(),
+        });
+        let worker = Worker {
+            jobs,
+            writer: Arc::downgrade(&writer),
+        };
+        let writer = Some(writer);
+        Ok((Self { root, writer }, worker))
+    }
+
+    /// The directory of a model as it is now.
+    pub(crate) fn pin(&self, name: &ModelName) -> Result<Pinned, Problem> {
+        Pinned::open(&self.root, name)
+    }
+
+    /// The right to change it: the only way to, so the one place that says no where uploads are off.
+    pub(crate) fn writer(&self) -> Result<&Arc<Writer>, Problem> {
+        self.writer.as_ref().ok_or(Problem::UploadsOff)
+    }
+
+    /// What became of uploads.
+    pub(crate) fn imports(&self) -> Result<&Imports, Problem> {
+        self.writer().map(|writer| &*writer.imports)
+    }
+}
+
+impl Writer {
+    /// Takes an upload's body in and queues it.
+    pub(crate) async fn take(&self, upload: Upload, body: &mut Body) -> Result<Accepted, Problem> {
+        let full = || Problem::Overloaded { retry_after: RETRY };
+        let _receiving = self.receiving.try_acquire().map_err(|_| full())?;
+        let place = self.queue.try_reserve().map_err(|_| full())?;
+        upload.condition.holds(&self.root, &upload.name)?;
+        let limit = self.limits.bytes;
+        if upload.announced.is_some_and(|bytes| bytes > limit) {
+            return Err(Problem::UploadTooLarge { limit });
+        }
+        let directory = self.staging.upload().map_err(|error| unwritten(&error))?;
+        let file = File::create_new(directory.path().join(BODY));
+        let file = file.map_err(|error| unwritten(&error))?;
+        let name = upload.name.as_str();
+        let ticket = self.imports.start(directory.id(), name, upload.announced);
+        let found = receive(body, file, self.limits, &ticket).await;
+        let found = found.inspect_err(|problem| ticket.fail(problem))?;
+        if let Some(expected) = upload.sha256.filter(|expected| *expected != found) {
+            let problem = Problem::DigestMismatch { expected, found };
+            ticket.fail(&problem);
+            return Err(problem);
+        }
+        ticket.reach(Phase::Queued);
+        let (told, stored) = oneshot::channel();
+        let id = ticket.id().to_owned();
+        place.send(Job {
+            directory,
+            ticket,
+            name: upload.name,
+            condition: upload.condition,
+            form: upload.form,
+            told,
+        });
+        Ok(Accepted { id, stored })
+    }
+
+    /// Serves a model no longer, then removes it, if it meets `condition`. Blocks.
+    pub(crate) fn remove(&self, name: &ModelName, condition: &Condition) -> Result<(), Problem> {
+        let _held = self.hold();
+        let place = self.existing(name)?;
+        condition.holds(&self.root, name)?;
+        let serving = self.serving()?;
+        let remove = || {
+            let directory = self.staging.upload()?;
+            serving.unload(name.as_str());
+            fs::rename(&place, directory.path().join(name.as_str()))?;
+            sync(&self.root)
+        };
+        remove().map_err(|error| unwritten(&error))
+    }
+
+    /// Serves a model that is in the store. Blocks until it is decided about.
+    pub(crate) fn load(&self, name: &ModelName) -> Result<(), Problem> {
+        let _held = self.hold();
+        let place = self.existing(name)?;
+        self.serving()?.load(&place);
+        Ok(())
+    }
+
+    /// Serves a model no longer, and leaves it in the store. Blocks.
+    pub(crate) fn unload(&self, name: &ModelName) -> Result<(), Problem> {
+        let _held = self.hold();
+        self.existing(name)?;
+        self.serving()?.unload(name.as_str());
+        Ok(())
+    }
+
+    /// Keeps others from changing the store.
+    fn hold(&self) -> MutexGuard<'_, ()> {
+        // What a holder that panicked left half-done is on the disk or nowhere.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn served_by(&self, serving: Box<dyn Serving>) {
+        let first = self.serving.set(serving);
+        debug_assert!(first.is_ok(), "a store has one worker");
+    }
+
+    /// Who serves its models: there from the start of the worker on.
+    fn serving(&self) -> Result<&dyn Serving, Problem> {
+        self.serving
+            .get()
+            .map(AsRef::as_ref)
+            .ok_or(Problem::Internal)
+    }
+
+    /// Where a model is that must be there.
+    fn existing(&self, name: &ModelName) -> Result<PathBuf, Problem> {
+        let place = self.place(name);
+        let unknown = || Problem::UnknownModel {
+            name: name.to_string(),
+        };
+        place.is_dir().then_some(place).ok_or_else(unknown)
+    }
+
+    /// Where a model is.
+    pub(crate) fn place(&self, name: &ModelName) -> PathBuf {
+        self.root.join(name.as_str())
+    }
+}
+
+/// Puts a directory's names on the disk.
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Unpacks an archive into a folder of its own.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_archive(bytes: &[u8]) {
+    use std::io::{Seek as _, Write as _};
+
+    const LIMIT: u64 = 1 << 20;
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(bytes).expect("it can be written");
+    file.rewind().expect("it can be read again");
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let _ = archive::unpack(file, place.path(), LIMIT);
+    let files = std::fs::read_dir(place.path()).expect("it is still there");
+    let files = files.map(|file| file.and_then(|file| file.metadata()).expect("a file"));
+    assert!(files.map(|file| file.len()).sum::<u64>() <= LIMIT);
+}
+
+#[cfg(test)]
+mod tests;
