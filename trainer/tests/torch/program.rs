@@ -63,7 +63,7 @@ fn a_run_that_is_told_to_stop_saves_and_goes_on_later() {
     let running = program.spawn().unwrap();
     let metrics = folder.path().join("metrics.jsonl");
     while std::fs::metadata(&metrics).map_or(0, |file| file.len()) == 0 {
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
     let kill = Command::new("kill")
         .arg(running.id().to_string())
@@ -169,10 +169,10 @@ fn a_rank_that_is_killed_stops_the_others_with_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let ranks = two_ranks(
             folder.path(),
-            &["--set", "duration.steps=100000", "--silence", "5"],
+            &["--set", "duration.steps=100000", "--silence", "15"],
         );
         while lines(folder.path()) == 0 {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
         let mut ranks = ranks.into_iter().collect::<Vec<_>>();
         let mut gone = ranks.remove(killed);
@@ -212,7 +212,7 @@ fn ten_runs_killed_at_random_end_bit_for_bit_as_one_that_was_not() {
         let last = below(24, &mut random);
         let mut running = pretrain(folder.path(), &arguments).spawn().unwrap();
         while lines(folder.path()) < last && running.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
         running.kill().unwrap();
         running.wait().unwrap();
