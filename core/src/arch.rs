@@ -132,7 +132,10 @@ impl Depth {
 }
 
 /// Where features are taken: the end of one of the four groups of blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Stride 4.
     C2,
