@@ -338,6 +338,18 @@ impl ResNetSpec {
         self.depth.channels().map(|channels| channels * self.width)
     }
 
+    /// Channels of a stage.
+    #[must_use]
+    pub fn channels(self, stage: Stage) -> usize {
+        let [c2, c3, c4, c5] = self.stage_channels();
+        match stage {
+            Stage::C2 => c2,
+            Stage::C3 => c3,
+            Stage::C4 => c4,
+            Stage::C5 => c5,
+        }
+    }
+
     /// Length of the pooled embedding: the channels of c5.
     #[must_use]
     pub fn embedding_size(self) -> usize {
