@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[cfg(feature = "torch")]
-use commands::{finetune, pretrain, sanity};
+use commands::{finetune, pretrain, probe, sanity};
 use commands::{masks, objects, report};
 
 /// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
@@ -32,6 +32,9 @@ enum Command {
     /// Trains a segmentation head on a model's features and adds it to the model.
     #[cfg(feature = "torch")]
     Finetune(finetune::Arguments),
+    /// Judges a model's embeddings: nearest neighbours and a linear probe on labelled images.
+    #[cfg(feature = "torch")]
+    Probe(probe::Arguments),
     /// Takes one step on mock data: whether training works here, and how fast.
     #[cfg(feature = "torch")]
     Sanity(sanity::Arguments),
@@ -56,6 +59,8 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Pretrain(arguments) => pretrain::run(arguments),
         #[cfg(feature = "torch")]
         Command::Finetune(arguments) => finetune::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Probe(arguments) => probe::run(arguments),
         #[cfg(feature = "torch")]
         Command::Sanity(arguments) => sanity::run(arguments),
     }
