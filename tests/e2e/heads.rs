@@ -241,7 +241,7 @@ fn check(map: &SegmentMap, scores: &Grid) {
     for (place, id) in map.ids().iter().enumerate() {
         let at = [place / size[1] as usize, place % size[1] as usize];
         // One row in seven is enough.
-        if at[0] % 7 != 0 {
+        if !at[0].is_multiple_of(7) {
             continue;
         }
         let found = scores.between(usize::from(*id), at, size);

@@ -86,9 +86,9 @@ fn both_kinds_compute_their_convolutions() {
             if kind == HeadKind::Fcn {
                 let [weight, bias] = HeadKind::HIDDEN.map(|name| &tensors[name]);
                 expected = convolved(&expected, size, weight, bias);
-                expected
-                    .iter_mut()
-                    .for_each(|value| *value = value.max(0.0));
+                for value in &mut expected {
+                    *value = value.max(0.0);
+                }
             }
             let [weight, bias] = HeadKind::CLASSIFIER.map(|name| &tensors[name]);
             let expected = convolved(&expected, size, weight, bias);
