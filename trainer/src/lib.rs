@@ -9,6 +9,8 @@
 //!   code's own numbers;
 //! - [`objects`]: a data set that is drawn, to try training on;
 //! - `device`: the CPU or CUDA; `distributed`: ranks that train together; `judge`: how good features are;
+//! - `frozen`: a model directory's backbone; `finetune`: segmentation heads on its features; `probe`: how good
+//!   they are;
 //! - `loader`: a data set to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`;
 //!   [`report`]: a run on one page; [`random`]:
 //!   random numbers that do not depend on who drew before.
@@ -20,6 +22,10 @@ pub mod device;
 #[cfg(feature = "torch")]
 pub mod distributed;
 pub mod example;
+#[cfg(feature = "torch")]
+pub mod finetune;
+#[cfg(feature = "torch")]
+pub mod frozen;
 #[cfg(feature = "torch")]
 pub mod judge;
 #[cfg(feature = "torch")]
@@ -34,6 +40,8 @@ pub mod objective;
 pub mod objects;
 #[cfg(feature = "torch")]
 pub mod optimizer;
+#[cfg(feature = "torch")]
+pub mod probe;
 pub mod random;
 #[cfg(feature = "torch")]
 pub mod recipe;

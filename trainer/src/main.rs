@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{masks, objects, report};
 #[cfg(feature = "torch")]
-use commands::{pretrain, sanity};
+use commands::{finetune, pretrain, probe, sanity};
+use commands::{masks, objects, report};
 
 /// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
 #[derive(Parser)]
@@ -29,6 +29,12 @@ enum Command {
     /// Trains on shards by a recipe; started again on the same folder, it goes on.
     #[cfg(feature = "torch")]
     Pretrain(pretrain::Arguments),
+    /// Trains a segmentation head on a model's features and adds it to the model.
+    #[cfg(feature = "torch")]
+    Finetune(finetune::Arguments),
+    /// Judges a model's embeddings: nearest neighbours and a linear probe on labelled images.
+    #[cfg(feature = "torch")]
+    Probe(probe::Arguments),
     /// Takes one step on mock data: whether training works here, and how fast.
     #[cfg(feature = "torch")]
     Sanity(sanity::Arguments),
@@ -51,6 +57,10 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Report(arguments) => report::run(arguments),
         #[cfg(feature = "torch")]
         Command::Pretrain(arguments) => pretrain::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Finetune(arguments) => finetune::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Probe(arguments) => probe::run(arguments),
         #[cfg(feature = "torch")]
         Command::Sanity(arguments) => sanity::run(arguments),
     }

@@ -1,9 +1,13 @@
 //! One file a command: its arguments, and what it prints.
 
+#[cfg(feature = "torch")]
+pub(crate) mod finetune;
 pub(crate) mod masks;
 pub(crate) mod objects;
 #[cfg(feature = "torch")]
 pub(crate) mod pretrain;
+#[cfg(feature = "torch")]
+pub(crate) mod probe;
 #[cfg(feature = "torch")]
 pub(crate) mod ranks;
 pub(crate) mod report;

@@ -29,6 +29,23 @@ const TEXTURES: [Texture; 3] = [Texture::Stripes, Texture::Checks, Texture::Dots
 #[expect(clippy::cast_possible_truncation, reason = "a dozen")]
 pub(super) const CLASSES: u32 = (SHAPES.len() * TEXTURES.len()) as u32;
 
+/// What classes are called, by number: `striped disc`.
+pub(super) fn class_names() -> Vec<String> {
+    let texture = |texture| match texture {
+        Texture::Stripes => "striped",
+        Texture::Checks => "checked",
+        Texture::Dots => "dotted",
+    };
+    let shape = |shape| match shape {
+        Shape::Disc => "disc",
+        Shape::Square => "square",
+        Shape::Triangle => "triangle",
+        Shape::Cross => "cross",
+    };
+    let named = |of: Shape| TEXTURES.map(|it| format!("{} {}", texture(it), shape(of)));
+    SHAPES.into_iter().flat_map(named).collect()
+}
+
 pub(super) type Rgb = [f64; 3];
 
 /// Something that covers pixels.
