@@ -15,8 +15,12 @@ mod demand;
 mod encode;
 pub mod engine;
 mod fetch;
+<<<<<<< HEAD
 #[cfg(fuzzing)]
 pub mod fuzzing;
+=======
+pub mod health;
+>>>>>>> 4235922 (Models from S3, Google Cloud Storage and Azure, and the server's image)
 mod input;
 mod observe;
 mod pipeline;

@@ -6,8 +6,34 @@ use anyhow::Context as _;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 use detcon_server::bench::{self, BenchArguments};
 use detcon_server::config::Config;
+use detcon_server::health::{self, HealthArguments};
 use detcon_server::{Example, GREETING, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// What follows the flags in `--help`.
+const MANUAL: &str = "\
+Examples:
+  Serve every model of a folder, to everybody who reaches the machine:
+    detcon-server --models models --listen 0.0.0.0:8080
+
+  Serve what is in a bucket, kept in a folder that outlives the process:
+    AWS_REGION=eu-central-1 detcon-server --models s3://bucket/models --cache /var/cache/detcon
+
+  Take uploads from those who have a key of the scope admin:
+    detcon-server --models models --allow-uploads --api-keys keys.txt
+
+  Measure what this machine serves; ask a running server whether it is well:
+    detcon-server bench photo.jpg --models models
+    detcon-server health --ready
+
+Environment:
+  Every flag is also a variable, which is shown beside it; the flag goes first. Stores elsewhere read AWS_…,
+  GOOGLE_… and AZURE_… as their own tools do.
+
+Exit status:
+  0  after SIGTERM or SIGINT, once requests in flight were answered; after bench; where health finds the server well
+  1  the server could not start (the last line says why and what to do), or health finds it unwell
+  2  the command line is wrong";
 
 /// Serves embeddings of photographs by DetCon models over HTTP.
 ///
@@ -15,7 +41,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// served under its name. / shows them in a browser, /docs documents the API, /v1/models lists what is served. SIGTERM
 /// and SIGINT let requests in flight finish.
 #[derive(Parser)]
-#[command(name = "detcon-server", version, max_term_width = 100)]
+#[command(name = "detcon-server", version, max_term_width = 100, after_long_help = MANUAL)]
 struct Arguments {
     #[command(flatten)]
     config: Config,
@@ -25,17 +51,23 @@ struct Arguments {
 enum Task {
     Serve(Box<Config>),
     Bench(Box<BenchArguments>),
+    Health(HealthArguments),
 }
 
 impl Task {
     fn parse() -> Self {
         let bench = BenchArguments::augment_args(clap::Command::new("bench"));
+        let health = HealthArguments::augment_args(clap::Command::new("health"));
         let command = Arguments::command()
             .subcommand(bench)
+            .subcommand(health)
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true);
         let matches = command.get_matches();
         let parsed = match matches.subcommand() {
+            Some(("health", matches)) => {
+                HealthArguments::from_arg_matches(matches).map(Self::Health)
+            }
             Some((_bench, matches)) => {
                 BenchArguments::from_arg_matches(matches).map(|it| Self::Bench(Box::new(it)))
             }
@@ -51,6 +83,7 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Serve(config) => serve(&config),
         Task::Bench(arguments) => measure(&arguments),
+        Task::Health(arguments) => health::ask(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
