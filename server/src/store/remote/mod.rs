@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use detcon_core::files::StageError;
-use detcon_core::model::{ModelError, ModelName, list};
-use object_store::ObjectStore;
+use detcon_core::model::{ModelError, ModelName, file, list};
 use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::Handle;
 
 /// Why a store elsewhere cannot be used, or a model of it.
@@ -138,14 +138,12 @@ impl Remote {
     fn names(&self) -> Result<BTreeSet<ModelName>, RemoteError> {
         use futures_util::TryStreamExt as _;
         let listed = self.store.list(Some(&self.prefix)).try_collect::<Vec<_>>();
-        let listed = self
-            .handle
-            .block_on(listed)
-            .map_err(|source| self.failed(source))?;
+        let listed = self.handle.block_on(listed);
+        let listed = listed.map_err(|source| self.unlisted(source))?;
         let manifests = listed.iter().filter_map(|object| {
             let mut parts = object.location.prefix_match(&self.prefix)?;
-            let (name, file) = (parts.next()?, parts.next()?);
-            (file.as_ref() == detcon_core::model::file::MANIFEST && parts.next().is_none())
+            let (name, part) = (parts.next()?, parts.next()?);
+            (part.as_ref() == file::MANIFEST && parts.next().is_none())
                 .then(|| ModelName::try_from(name.as_ref().to_owned()).ok())?
         });
         Ok(manifests.collect())
@@ -160,6 +158,21 @@ impl Remote {
     fn cache(&self, path: &Path, source: io::Error) -> RemoteError {
         let path = path.to_owned();
         RemoteError::Cache { path, source }
+    }
+
+    /// Why there is no list. Of a list's failure the client does not say what kind it is; of an object's it does.
+    fn unlisted(&self, source: object_store::Error) -> RemoteError {
+        use object_store::Error;
+        let probe = self.prefix.clone().join(file::MANIFEST);
+        let probed = self.handle.block_on(self.store.head(&probe));
+        let address = self.address.clone();
+        match probed {
+            Err(Error::NotFound { .. }) => RemoteError::Missing { address, source },
+            Err(Error::Unauthenticated { .. } | Error::PermissionDenied { .. }) => {
+                RemoteError::Credentials { address, source }
+            }
+            _ => self.failed(source),
+        }
     }
 
     /// An error of the store, told by what is to be done about it.

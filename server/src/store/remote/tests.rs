@@ -108,7 +108,9 @@ fn what_one_server_writes_another_fetches_follows_and_loses() {
         reader.sync().unwrap();
         assert_eq!(cached(&reader).as_deref(), Some(model.digest()));
     }
-    writer.delete(&ModelName::try_from("a".to_owned()).unwrap()).unwrap();
+    writer
+        .delete(&ModelName::try_from("a".to_owned()).unwrap())
+        .unwrap();
     assert!(!s3.object(file::BACKBONE).exists());
     reader.sync().unwrap();
     assert_eq!(list(reader.folder()).unwrap(), Vec::<PathBuf>::new());
@@ -169,14 +171,13 @@ fn what_is_wrong_with_a_store_is_said() {
     let s3 = S3::start();
     let cache = tempfile::tempdir().unwrap();
     let error = |bucket, secret| s3.open(bucket, secret, cache.path()).sync().unwrap_err();
-    assert!(matches!(
-        error(BUCKET, "wrong"),
-        RemoteError::Credentials { .. }
-    ));
-    assert!(matches!(
-        error("other", SECRET),
-        RemoteError::Missing { .. }
-    ));
+    let found = error(BUCKET, "wrong");
+    assert!(
+        matches!(found, RemoteError::Credentials { .. }),
+        "{found:?}"
+    );
+    let found = error("other", SECRET);
+    assert!(matches!(found, RemoteError::Missing { .. }), "{found:?}");
     let handle = s3.runtime.handle().clone();
     let wrong = Remote::open("ftp://models/prefix", cache.path(), handle).unwrap_err();
     assert!(matches!(wrong, RemoteError::Address { .. }));
