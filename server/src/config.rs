@@ -49,8 +49,8 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Models")]
 pub struct ModelArguments {
-    /// Directory of model directories, each served under its name; or a store of them: s3://BUCKET/PREFIX, gs://… or
-    /// az://…, with credentials from the environment as that store's own tools read them.
+    /// Directory of model directories, each served under its name; or a store of them: `s3://BUCKET/PREFIX`, `gs://…`
+    /// or `az://…`, with credentials from the environment as that store's own tools read them.
     #[arg(long, env = "DETCON_MODELS", value_name = "DIR")]
     pub models: PathBuf,
     /// Where models of a store elsewhere are kept; they are served from there.

@@ -30,8 +30,7 @@ pub(crate) use imports::{Imports, Phase, Record};
 pub(crate) use install::{Form, Serving, Stored, Worker};
 pub(crate) use pinned::{Pinned, PinnedFile};
 pub(crate) use receive::ReceiveLimits;
-pub(crate) use remote::Remote;
-pub use remote::RemoteError;
+pub(crate) use remote::{Remote, RemoteError};
 pub(crate) use served::Served;
 
 use crate::problem::Problem;

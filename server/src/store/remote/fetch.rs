@@ -11,7 +11,7 @@ use futures_util::TryStreamExt as _;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
 
-use super::{Remote, RemoteError};
+use super::{Remote, RemoteError, cache};
 
 /// Where fetched files wait for the rest of their model, each under its digest. The dot keeps it out of the list.
 const ARRIVING: &str = ".detcon-arriving";
@@ -38,7 +38,7 @@ impl Remote {
         let manifest: Manifest = serde_json::from_slice(&bytes)
             .map_err(|error| damaged(&key, &format!("no manifest: {error}")))?;
         let arriving = self.folder.join(ARRIVING);
-        fs::create_dir_all(&arriving).map_err(|source| self.cache(&arriving, source))?;
+        fs::create_dir_all(&arriving).map_err(|source| cache(&arriving, source))?;
         let mut arrived = Vec::new();
         for (part, entry) in &manifest.files {
             if !file::is_known(part) {
@@ -55,13 +55,13 @@ impl Remote {
             let folder = place.parent().unwrap_or(staged.path());
             // Two parts may have one digest: links, and no renames.
             let copied = fs::create_dir_all(folder).and_then(|()| fs::hard_link(&file, &place));
-            copied.map_err(|source| self.cache(&file, source))?;
+            copied.map_err(|source| cache(&file, source))?;
         }
         let written = fs::write(staged.path().join(file::MANIFEST), &bytes);
-        written.map_err(|source| self.cache(&place, source))?;
+        written.map_err(|source| cache(&place, source))?;
         staged.commit()?;
         // Only files of models that did not arrive whole are worth keeping, and this one did.
-        fs::remove_dir_all(&arriving).map_err(|source| self.cache(&arriving, source))?;
+        fs::remove_dir_all(&arriving).map_err(|source| cache(&arriving, source))?;
         tracing::info!(model = name.as_str(), store = self.address, "model fetched");
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Remote {
             return Err(damaged(key, "listed with a digest that is none"));
         }
         let place = arriving.join(&entry.sha256);
-        let io = |source| self.cache(&place, source);
+        let io = |source| cache(&place, source);
         let mut file = File::options()
             .create(true)
             .append(true)

@@ -128,7 +128,7 @@ impl Remote {
                 let hidden = self.folder.join(format!(".{name}.gone"));
                 let removed =
                     fs::rename(&place, &hidden).and_then(|()| fs::remove_dir_all(&hidden));
-                removed.map_err(|source| self.cache(&place, source))?;
+                removed.map_err(|source| cache(&place, source))?;
             }
         }
         Ok(())
@@ -152,12 +152,7 @@ impl Remote {
     /// Where a file of a model is; the files of its heads are in a folder of theirs.
     fn key(&self, name: &ModelName, file: &str) -> Key {
         let model = self.prefix.clone().join(name.as_str());
-        file.split('/').fold(model, |key, part| key.join(part))
-    }
-
-    fn cache(&self, path: &Path, source: io::Error) -> RemoteError {
-        let path = path.to_owned();
-        RemoteError::Cache { path, source }
+        file.split('/').fold(model, Key::join)
     }
 
     /// Why there is no list. Of a list's failure the client does not say what kind it is; of an object's it does.
@@ -187,6 +182,12 @@ impl Remote {
             _ => RemoteError::Unreachable { address, source },
         }
     }
+}
+
+/// A file of the cache that could not be read or written.
+fn cache(path: &Path, source: io::Error) -> RemoteError {
+    let path = path.to_owned();
+    RemoteError::Cache { path, source }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path as Key;
 use object_store::{ObjectStoreExt as _, WriteMultipart};
 
-use super::{Remote, RemoteError};
+use super::{Remote, RemoteError, cache};
 
 /// Bytes of a part of an upload.
 const PART: usize = 8 << 20;
@@ -59,7 +59,7 @@ impl Remote {
 
     fn write(&self, key: &Key, path: &Path) -> Result<(), RemoteError> {
         let (handle, failed) = (&self.handle, |source| self.failed(source));
-        let io = |source| self.cache(path, source);
+        let io = |source| cache(path, source);
         let mut file = File::open(path).map_err(io)?;
         if file.metadata().map_err(io)?.len() <= PART as u64 {
             let mut bytes = Vec::new();

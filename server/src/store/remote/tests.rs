@@ -1,84 +1,45 @@
-//! Against an S3 server in this process, which keeps its objects in a temporary folder.
+//! Against an S3 server in this process.
 
-use std::net::SocketAddr;
+mod s3;
+
+use std::sync::LazyLock;
 
 use detcon_converter::demo::demo;
 use detcon_core::files::Existing;
 use detcon_core::model::{ModelDirectory, file};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
 use object_store::RetryConfig;
 use object_store::aws::AmazonS3Builder;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::rustls::crypto::ring;
 
 use super::*;
+use s3::{BUCKET, KEY, S3, SECRET};
 
-const BUCKET: &str = "models";
-const KEY: &str = "key";
-const SECRET: &str = "secret";
+/// Runs what clients wait for.
+static CLIENT: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// A server, its folder, and the runtime that it lives as long as.
-struct S3 {
-    runtime: Runtime,
-    folder: TempDir,
-    address: SocketAddr,
+fn open(s3: &S3, bucket: &str, secret: &str, cache: &Path) -> Remote {
+    let _ = ring::default_provider().install_default();
+    let retry = RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    };
+    let store = AmazonS3Builder::new()
+        .with_endpoint(format!("http://{}", s3.address))
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_bucket_name(bucket)
+        .with_access_key_id(KEY)
+        .with_secret_access_key(secret)
+        .with_retry(retry);
+    let store = Arc::new(store.build().unwrap());
+    let handle = CLIENT.handle().clone();
+    Remote::new("s3://models/prefix", store, "prefix".into(), cache, handle).unwrap()
 }
 
-impl S3 {
-    fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
-        service.set_auth(SimpleAuth::from_single(KEY, SECRET));
-        let service = service.build();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let server = Builder::new(TokioExecutor::new());
-                    // A client that closes a connection is no fault.
-                    let _ = server.serve_connection(TokioIo::new(socket), service).await;
-                });
-            }
-        });
-        Self {
-            runtime,
-            folder,
-            address,
-        }
-    }
-
-    fn open(&self, bucket: &str, secret: &str, cache: &Path) -> Remote {
-        let _ = ring::default_provider().install_default();
-        let retry = RetryConfig {
-            max_retries: 0,
-            ..RetryConfig::default()
-        };
-        let store = AmazonS3Builder::new()
-            .with_endpoint(format!("http://{}", self.address))
-            .with_allow_http(true)
-            .with_region("us-east-1")
-            .with_bucket_name(bucket)
-            .with_access_key_id(KEY)
-            .with_secret_access_key(secret)
-            .with_retry(retry);
-        let store = Arc::new(store.build().unwrap());
-        let handle = self.runtime.handle().clone();
-        Remote::new("s3://models/prefix", store, "prefix".into(), cache, handle).unwrap()
-    }
-
-    fn object(&self, file: &str) -> PathBuf {
-        self.folder.path().join(BUCKET).join("prefix/a").join(file)
-    }
+fn object(s3: &S3, file: &str) -> PathBuf {
+    s3.folder.path().join(BUCKET).join("prefix/a").join(file)
 }
 
 fn model(seed: u64) -> (TempDir, ModelDirectory) {
@@ -98,8 +59,8 @@ fn cached(remote: &Remote) -> Option<String> {
 fn what_one_server_writes_another_fetches_follows_and_loses() {
     let s3 = S3::start();
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let writer = s3.open(BUCKET, SECRET, here.path());
-    let reader = s3.open(BUCKET, SECRET, there.path());
+    let writer = open(&s3, BUCKET, SECRET, here.path());
+    let reader = open(&s3, BUCKET, SECRET, there.path());
     reader.sync().unwrap();
     assert_eq!(cached(&reader), None);
     for seed in [0, 1] {
@@ -111,7 +72,7 @@ fn what_one_server_writes_another_fetches_follows_and_loses() {
     writer
         .delete(&ModelName::try_from("a".to_owned()).unwrap())
         .unwrap();
-    assert!(!s3.object(file::BACKBONE).exists());
+    assert!(!object(&s3, file::BACKBONE).exists());
     reader.sync().unwrap();
     assert_eq!(list(reader.folder()).unwrap(), Vec::<PathBuf>::new());
 }
@@ -120,9 +81,9 @@ fn what_one_server_writes_another_fetches_follows_and_loses() {
 fn a_model_without_its_manifest_is_not_there() {
     let s3 = S3::start();
     let cache = tempfile::tempdir().unwrap();
-    let remote = s3.open(BUCKET, SECRET, cache.path());
+    let remote = open(&s3, BUCKET, SECRET, cache.path());
     remote.push(&model(0).1).unwrap();
-    fs::remove_file(s3.object(file::MANIFEST)).unwrap();
+    fs::remove_file(object(&s3, file::MANIFEST)).unwrap();
     remote.sync().unwrap();
     assert_eq!(cached(&remote), None);
 }
@@ -131,17 +92,17 @@ fn a_model_without_its_manifest_is_not_there() {
 fn a_file_that_is_not_what_the_manifest_says_leaves_the_model_that_was_there() {
     let s3 = S3::start();
     let cache = tempfile::tempdir().unwrap();
-    let remote = s3.open(BUCKET, SECRET, cache.path());
+    let remote = open(&s3, BUCKET, SECRET, cache.path());
     let (_made, first) = model(0);
     remote.push(&first).unwrap();
     remote.sync().unwrap();
     let (_made, second) = model(1);
     remote.push(&second).unwrap();
-    let whole = fs::read(s3.object(file::BACKBONE)).unwrap();
-    fs::write(s3.object(file::BACKBONE), vec![0; whole.len()]).unwrap();
+    let whole = fs::read(object(&s3, file::BACKBONE)).unwrap();
+    fs::write(object(&s3, file::BACKBONE), vec![0; whole.len()]).unwrap();
     remote.sync().unwrap();
     assert_eq!(cached(&remote).as_deref(), Some(first.digest()));
-    fs::write(s3.object(file::BACKBONE), whole).unwrap();
+    fs::write(object(&s3, file::BACKBONE), whole).unwrap();
     remote.sync().unwrap();
     assert_eq!(cached(&remote).as_deref(), Some(second.digest()));
 }
@@ -150,18 +111,18 @@ fn a_file_that_is_not_what_the_manifest_says_leaves_the_model_that_was_there() {
 fn a_fetch_goes_on_where_it_broke_off() {
     let s3 = S3::start();
     let cache = tempfile::tempdir().unwrap();
-    let remote = s3.open(BUCKET, SECRET, cache.path());
+    let remote = open(&s3, BUCKET, SECRET, cache.path());
     let (_made, model) = model(0);
     remote.push(&model).unwrap();
     let digest = &model.manifest().files[file::BACKBONE].sha256;
-    let whole = fs::read(s3.object(file::BACKBONE)).unwrap();
+    let whole = fs::read(object(&s3, file::BACKBONE)).unwrap();
     let arriving = remote.folder().join(".detcon-arriving");
     fs::create_dir(&arriving).unwrap();
     fs::write(arriving.join(digest), &whole[..1000]).unwrap();
     // Were it read from its beginning, the digest would be wrong.
     let mut changed = whole;
     changed[..1000].fill(0);
-    fs::write(s3.object(file::BACKBONE), changed).unwrap();
+    fs::write(object(&s3, file::BACKBONE), changed).unwrap();
     remote.sync().unwrap();
     assert_eq!(cached(&remote).as_deref(), Some(model.digest()));
 }
@@ -170,7 +131,7 @@ fn a_fetch_goes_on_where_it_broke_off() {
 fn what_is_wrong_with_a_store_is_said() {
     let s3 = S3::start();
     let cache = tempfile::tempdir().unwrap();
-    let error = |bucket, secret| s3.open(bucket, secret, cache.path()).sync().unwrap_err();
+    let error = |bucket, secret| open(&s3, bucket, secret, cache.path()).sync().unwrap_err();
     let found = error(BUCKET, "wrong");
     assert!(
         matches!(found, RemoteError::Credentials { .. }),
@@ -178,7 +139,7 @@ fn what_is_wrong_with_a_store_is_said() {
     );
     let found = error("other", SECRET);
     assert!(matches!(found, RemoteError::Missing { .. }), "{found:?}");
-    let handle = s3.runtime.handle().clone();
+    let handle = CLIENT.handle().clone();
     let wrong = Remote::open("ftp://models/prefix", cache.path(), handle).unwrap_err();
     assert!(matches!(wrong, RemoteError::Address { .. }));
 }
@@ -187,12 +148,12 @@ fn what_is_wrong_with_a_store_is_said() {
 fn a_store_that_does_not_answer_takes_nothing_from_the_cache() {
     let mut s3 = S3::start();
     let cache = tempfile::tempdir().unwrap();
-    let remote = s3.open(BUCKET, SECRET, cache.path());
+    let remote = open(&s3, BUCKET, SECRET, cache.path());
     let (_made, model) = model(0);
     remote.push(&model).unwrap();
     remote.sync().unwrap();
     s3.address.set_port(1); // nobody listens there
-    let remote = s3.open(BUCKET, SECRET, cache.path());
+    let remote = open(&s3, BUCKET, SECRET, cache.path());
     assert!(matches!(
         remote.sync(),
         Err(RemoteError::Unreachable { .. })
