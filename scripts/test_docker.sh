@@ -49,7 +49,7 @@ start=$(date +%s%N)
 unshare --mount sh -ec '
 	mount --bind "$1" "$1" && mount --bind "$2" "$1/models" && mount --bind /proc "$1/proc"
 	mount -o remount,bind,ro "$1"
-	exec env -i PATH=/usr/local/bin:/usr/bin:/bin DETCON_ONNXRUNTIME=/usr/local/lib/libonnxruntime.so DETCON_MODELS=/models \
+	exec env -i PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin DETCON_ONNXRUNTIME=/usr/local/lib/libonnxruntime.so DETCON_MODELS=/models \
 		chroot --userspec=10001 "$1" detcon-server --listen "127.0.0.1:$3"' - "$root" "$models" "$port" > "$out/server.log" 2>&1 &
 server=$!
 until curl --silent --fail --output /dev/null "http://127.0.0.1:$port/readyz"; do
