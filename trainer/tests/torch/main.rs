@@ -5,6 +5,7 @@ mod cases;
 mod encoder;
 mod golden;
 mod images;
+mod judging;
 mod loader;
 mod loss;
 mod masks;
