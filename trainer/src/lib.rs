@@ -9,6 +9,7 @@
 //!   code's own numbers;
 //! - [`objects`]: a data set that is drawn, to try training on;
 //! - `device`: the CPU or CUDA; `distributed`: ranks that train together; `judge`: how good features are;
+//! - `export`: a run's checkpoint to a model directory;
 //! - `loader`: a data set to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`;
 //!   [`report`]: a run on one page; [`random`]:
 //!   random numbers that do not depend on who drew before.
@@ -20,6 +21,8 @@ pub mod device;
 #[cfg(feature = "torch")]
 pub mod distributed;
 pub mod example;
+#[cfg(feature = "torch")]
+pub mod export;
 #[cfg(feature = "torch")]
 pub mod judge;
 #[cfg(feature = "torch")]

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{masks, objects, report};
 #[cfg(feature = "torch")]
-use commands::{pretrain, sanity};
+use commands::{export, pretrain, sanity};
+use commands::{masks, objects, report};
 
 /// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
 #[derive(Parser)]
@@ -29,6 +29,9 @@ enum Command {
     /// Trains on shards by a recipe; started again on the same folder, it goes on.
     #[cfg(feature = "torch")]
     Pretrain(pretrain::Arguments),
+    /// Makes a model directory of a run's checkpoint, which detcon-server serves.
+    #[cfg(feature = "torch")]
+    Export(export::Arguments),
     /// Takes one step on mock data: whether training works here, and how fast.
     #[cfg(feature = "torch")]
     Sanity(sanity::Arguments),
@@ -51,6 +54,8 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Report(arguments) => report::run(arguments),
         #[cfg(feature = "torch")]
         Command::Pretrain(arguments) => pretrain::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Export(arguments) => export::run(arguments),
         #[cfg(feature = "torch")]
         Command::Sanity(arguments) => sanity::run(arguments),
     }

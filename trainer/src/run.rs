@@ -37,7 +37,8 @@ use self::diagnosis::{Diagnosis, Physician};
 use self::metrics::Metrics;
 use self::saver::Saver;
 
-pub use self::checkpoint::{Snapshot, best, latest, read, write};
+pub use self::checkpoint::{Snapshot, best, latest, list, read, write};
+pub(crate) use self::checkpoint::{read_digested, step_of};
 pub use self::diagnosis::Illness;
 pub use self::error::RunError;
 pub use self::metrics::METRICS;

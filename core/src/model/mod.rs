@@ -7,7 +7,7 @@ mod self_check;
 pub use directory::{ModelDirectory, ModelError, list};
 pub use manifest::{
     FileEntry, Manifest, MeanAndWorst, ModelName, NameError, Precision, Quality, SelfCheckEntry,
-    Source,
+    Source, Training,
 };
 pub use self_check::{Disagreement, SelfCheck};
 

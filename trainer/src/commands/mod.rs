@@ -1,5 +1,7 @@
 //! One file a command: its arguments, and what it prints.
 
+#[cfg(feature = "torch")]
+pub(crate) mod export;
 pub(crate) mod masks;
 pub(crate) mod objects;
 #[cfg(feature = "torch")]
