@@ -7,6 +7,8 @@ pub(crate) mod objects;
 #[cfg(feature = "torch")]
 pub(crate) mod pretrain;
 #[cfg(feature = "torch")]
+mod progress;
+#[cfg(feature = "torch")]
 pub(crate) mod ranks;
 pub(crate) mod report;
 #[cfg(feature = "torch")]
