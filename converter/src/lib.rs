@@ -10,7 +10,6 @@ pub mod import;
 pub mod inspect;
 pub mod location;
 mod mapped;
-mod model_update;
 mod model_writer;
 pub mod next_step;
 pub mod npy;

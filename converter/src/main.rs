@@ -12,7 +12,7 @@ use commands::{demo, ensure, export, failure, import, inspect, list, quantize, v
 /// Turns DetCon checkpoints as they were published (NumPy pickles) into model directories that detcon-server
 /// serves: safetensors, ONNX, and a check that proves them. Nothing in a checkpoint is ever executed.
 #[derive(Parser)]
-#[command(name = "detcon-convert", version, max_term_width = 100)]
+#[command(name = "detcon-convert", version, max_term_width = 100, after_long_help = include_str!("help/program.txt"))]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

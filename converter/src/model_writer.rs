@@ -147,7 +147,11 @@ impl ModelWriter {
             self.files.insert(name.to_owned(), entry);
         }
         let manifest = self.manifest(model, spec, ledger_sha256, self_check)?;
-        self.file(file::MANIFEST, &json(file::MANIFEST, &manifest)?)?;
+        let manifest = manifest.to_bytes().map_err(|source| WriteError::Json {
+            name: file::MANIFEST,
+            source,
+        })?;
+        self.file(file::MANIFEST, &manifest)?;
         Ok(self.staged.commit()?)
     }
 
@@ -189,6 +193,7 @@ impl ModelWriter {
             preprocess: Preprocess::center_crop(model.image_size())?,
             precisions: vec![Precision::Fp32],
             quality: BTreeMap::new(),
+            segmentation_heads: BTreeMap::new(),
             files: self.files.clone(),
             source: model.source.clone(),
             training: model.training.clone(),
@@ -236,10 +241,7 @@ fn settle(name: &'static str, path: PathBuf) -> Settling {
     })
 }
 
-pub(crate) fn json(
-    name: &'static str,
-    value: &impl serde::Serialize,
-) -> Result<Vec<u8>, WriteError> {
+fn json(name: &'static str, value: &impl serde::Serialize) -> Result<Vec<u8>, WriteError> {
     let mut bytes =
         serde_json::to_vec_pretty(value).map_err(|source| WriteError::Json { name, source })?;
     bytes.push(b'\n');

@@ -16,9 +16,8 @@ use std::path::{Path, PathBuf};
 
 use detcon_core::checkpoint::Checkpoint;
 use detcon_core::files::Existing;
-use detcon_core::model::{ModelDirectory, ModelError, Precision, Quality, file};
+use detcon_core::model::{ModelDirectory, ModelError, ModelUpdate, Precision, Quality, file};
 
-use crate::model_update::ModelUpdate;
 use crate::onnx::half::halved;
 use crate::onnx::lean::lean;
 use crate::onnx::proto::GraphProto;
@@ -164,7 +163,7 @@ pub fn quantize(
     let (exact, rewritten) = (encode(graph)?, encode(rewritten)?);
     let graphs = [runtime.graph(&exact)?, runtime.graph(&rewritten)?];
     let quality = measure(&model, graphs, &photographs, options.target.method())?;
-    update.finish(precision, &rewritten, quality.clone())?;
+    update.add_graph(precision, &rewritten, quality.clone())?;
     Ok(Quantized {
         precision,
         quality,

@@ -132,7 +132,10 @@ impl Depth {
 }
 
 /// Where features are taken: the end of one of the four groups of blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Stride 4.
     C2,
@@ -333,6 +336,18 @@ impl ResNetSpec {
     #[must_use]
     pub fn stage_channels(self) -> [usize; 4] {
         self.depth.channels().map(|channels| channels * self.width)
+    }
+
+    /// Channels of a stage.
+    #[must_use]
+    pub fn channels(self, stage: Stage) -> usize {
+        let [c2, c3, c4, c5] = self.stage_channels();
+        match stage {
+            Stage::C2 => c2,
+            Stage::C3 => c3,
+            Stage::C4 => c4,
+            Stage::C5 => c5,
+        }
     }
 
     /// Length of the pooled embedding: the channels of c5.

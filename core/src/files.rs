@@ -123,10 +123,7 @@ pub fn put(staged: &Path, place: &Path, existing: Existing) -> Result<(), StageE
 }
 
 fn publish(staged: &Path, place: &Path, existing: Existing) -> io::Result<()> {
-    for entry in fs::read_dir(staged)? {
-        File::open(entry?.path())?.sync_all()?;
-    }
-    File::open(staged)?.sync_all()?;
+    sync(staged)?;
     let replaces = existing == Existing::Replace && place.symlink_metadata().is_ok();
     let flags = if replaces {
         RenameFlags::EXCHANGE
@@ -135,6 +132,19 @@ fn publish(staged: &Path, place: &Path, existing: Existing) -> io::Result<()> {
     };
     renameat_with(CWD, staged, CWD, place, flags)?;
     File::open(parent(place))?.sync_all()
+}
+
+/// Brings a directory with everything in it to the disk.
+fn sync(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(directory)?.sync_all()
 }
 
 impl Drop for StagedDirectory {

@@ -89,6 +89,9 @@ impl App {
 )]
 struct Document;
 
+/// What stands for the rest of an address in a route. Documents know no such thing.
+const REST: &str = "{*";
+
 /// Every route, with its documentation.
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
@@ -151,6 +154,10 @@ fn inference_protocol() -> OpenApiRouter<Arc<App>> {
 pub fn document() -> OpenApi {
     let mut document = routes().split_for_parts().1;
     Protected.modify(&mut document);
+    let paths = std::mem::take(&mut document.paths.paths).into_iter();
+    document.paths.paths = paths
+        .map(|(path, item)| (path.replace(REST, "{"), item))
+        .collect();
     document
 }
 

@@ -99,9 +99,10 @@ impl Demand {
         Ok(self)
     }
 
-    /// With a wait that the client gives in a way of its protocol, if it does.
-    pub(crate) fn within(mut self, timeout: Option<Duration>) -> Self {
+    /// With a wait and a lane that the client gives in a way of its protocol, if it does.
+    pub(crate) fn within(mut self, timeout: Option<Duration>, lane: Option<Lane>) -> Self {
         self.timeout = timeout.or(self.timeout);
+        self.lane = lane.unwrap_or(self.lane);
         self
     }
 

@@ -1,10 +1,12 @@
 //! What fuzzers call: the readers of clients' bytes, with what must hold of whatever they are given.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::api::regions::fuzz_given;
 use crate::fetch::Fetcher;
@@ -13,6 +15,12 @@ use crate::problem::Problem;
 
 /// Most images of a request.
 const IMAGES: usize = 4;
+
+/// One for all runs of a fuzzer's process.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut runtime = Builder::new_current_thread();
+    runtime.enable_time().build().expect("a runtime starts")
+});
 
 /// A body as JSON, as parts, as it is, or as regions, by its first byte. What is read is within the limits, and what is
 /// refused is the client's fault.
@@ -46,9 +54,7 @@ fn embeddings(form: Form, content_type: &str, body: &[u8]) -> Result<(), Problem
         memory: BodyMemory::new(8 << 20),
         fetcher: Fetcher::default(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time();
-    let runtime = { runtime }.build().expect("a runtime starts");
-    let read = runtime.block_on(input::embeddings(form, request, &limits))?;
+    let read = RUNTIME.block_on(input::embeddings(form, request, &limits))?;
     assert!((1..=IMAGES).contains(&read.images.len()));
     Ok(())
 }

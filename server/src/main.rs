@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// served under its name. / shows them in a browser, /docs documents the API, /v1/models lists what is served. SIGTERM
 /// and SIGINT let requests in flight finish.
 #[derive(Parser)]
-#[command(name = "detcon-server", version, max_term_width = 100)]
+#[command(name = "detcon-server", version, max_term_width = 100, after_long_help = include_str!("help/program.txt"))]
 struct Arguments {
     #[command(flatten)]
     config: Config,

@@ -166,6 +166,16 @@ pub(crate) enum Problem {
         /// What was asked for, and how a model comes by it.
         what: &'static str,
     },
+    /// A segmentation head that the model does not have.
+    #[error("The model {model:?} has no head {name:?}: it has {known}.")]
+    UnknownHead {
+        /// As it was asked for.
+        name: String,
+        /// The model.
+        model: String,
+        /// Those it has.
+        known: String,
+    },
     /// A body that is no JSON.
     #[error("The body is not JSON: {detail}.")]
     MalformedJson {
@@ -332,6 +342,7 @@ impl Problem {
             Self::Mask { .. } => Row(422, "mask", "Mask not usable"),
             Self::Segmentation { .. } => Row(422, "segmentation", "Segmentation not possible"),
             Self::ModelLacks { .. } => Row(422, "model-lacks", "Model lacks what was asked for"),
+            Self::UnknownHead { .. } => Row(404, "unknown-head", "Unknown head"),
             Self::MalformedJson { .. } => Row(400, "malformed-json", "Malformed JSON"),
             Self::MalformedMultipart { .. } => {
                 Row(400, "malformed-multipart", "Malformed multipart")
@@ -387,6 +398,7 @@ impl Problem {
             | Self::NothingServed
             | Self::ModelLoading { .. }
             | Self::ModelRefused { .. } => Some("model"),
+            Self::UnknownHead { .. } => Some("method"),
             Self::Image { .. }
             | Self::NotFetched { .. }
             | Self::NoImage { .. }

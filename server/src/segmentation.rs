@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use detcon_core::arch::Stage;
 use detcon_core::image::RgbImage;
+use detcon_core::model::HeadEntry;
+use detcon_core::preprocess::Preprocess;
 use detcon_core::segment::{
-    FeatureMap, Felzenszwalb, Grid, KMeans, SegmentError, SegmentMap, Workspace,
+    FeatureMap, Felzenszwalb, Grid, KMeans, SegmentError, SegmentMap, SegmentationHead, Workspace,
 };
 
 use crate::batch::Place;
@@ -30,6 +32,9 @@ const FELZENSZWALB_PIXELS: u64 = 1 << 24;
 /// Largest image whose buffers a thread keeps for the next.
 const KEPT_PIXELS: u64 = 1 << 21;
 
+/// How a model sees an image where the request does not say.
+pub(crate) type Usual<'a> = &'a dyn Fn(&Model) -> Result<Preprocess, Problem>;
+
 /// A way to segment an image.
 #[derive(Debug)]
 pub(crate) enum Method {
@@ -50,16 +55,33 @@ pub(crate) enum Method {
         /// The image's place in front of it.
         place: Place,
     },
+    /// Classes, by a head that was trained on a model's features of the whole image.
+    Head {
+        /// The head.
+        head: Arc<SegmentationHead>,
+        /// What the manifest says of it.
+        entry: HeadEntry,
+        /// How the network sees the image.
+        view: View,
+        /// The network.
+        model: Arc<Model>,
+        /// The image's place in front of it.
+        place: Place,
+    },
 }
+
+/// What `method` begins with where a head's name follows.
+const HEAD: &str = "head:";
 
 impl Method {
     /// Reads `method` and its parameters; what is left over goes with another method and is an error.
     ///
-    /// `model` and `view` are asked for where the method needs a network.
+    /// The model and how it sees the image are asked for where the method needs a network, with what is seen where the
+    /// request does not say.
     pub(crate) fn take(
         fields: &mut Fields,
         work: &Work,
-        model: impl FnOnce(&mut Fields) -> Result<(Arc<Model>, View), Problem>,
+        model: impl FnOnce(&mut Fields, Usual<'_>) -> Result<(Arc<Model>, View), Problem>,
     ) -> Result<Self, Problem> {
         let name: Option<String> = fields.take(METHOD)?;
         let name = name.unwrap_or_else(|| "felzenszwalb".to_owned());
@@ -81,7 +103,7 @@ impl Method {
                 let clusters =
                     KMeans::new(k, fields.take(SEED)?.unwrap_or(0)).map_err(parameter)?;
                 let stage = fields.take(STAGE)?.unwrap_or(Stage::C5);
-                let (model, view) = model(fields)?;
+                let (model, view) = model(fields, &|model| Ok(model.manifest().preprocess))?;
                 Self::KMeans {
                     clusters,
                     stage,
@@ -91,10 +113,20 @@ impl Method {
                 }
             }
             _ => {
-                return Err(invalid(
-                    "method",
-                    "it is none of felzenszwalb, grid and kmeans",
-                ));
+                let head = name.strip_prefix(HEAD);
+                let head = head.ok_or_else(|| {
+                    let detail = "it is none of felzenszwalb, grid, kmeans and head:NAME";
+                    invalid("method", detail)
+                })?;
+                let (model, view) = model(fields, &|model| trained_at(model.head(head)?.0))?;
+                let (entry, head) = model.head(head)?;
+                Self::Head {
+                    head: Arc::clone(head),
+                    entry: entry.clone(),
+                    view: view.full(),
+                    place: work.place(&model)?,
+                    model,
+                }
             }
         };
         match fields.left_over() {
@@ -109,7 +141,18 @@ impl Method {
             Self::KMeans { model, stage, .. } => {
                 Some(Provenance::of(model, Output::Features(*stage)))
             }
+            Self::Head { model, entry, .. } => {
+                Some(Provenance::of(model, Output::Features(entry.stage)))
+            }
             Self::Felzenszwalb(_) | Self::Grid(_) => None,
+        }
+    }
+
+    /// What its segments are called, by id, where they are classes.
+    pub(crate) fn classes(&self) -> Option<&[String]> {
+        match self {
+            Self::Head { entry, .. } => Some(&entry.classes),
+            Self::Felzenszwalb(_) | Self::Grid(_) | Self::KMeans { .. } => None,
         }
     }
 
@@ -141,6 +184,22 @@ impl Method {
                 };
                 work.compute(cluster).await?
             }
+            Self::Head {
+                head,
+                entry,
+                view,
+                model,
+                place,
+            } => {
+                let (height, width) = (image.height(), image.width());
+                let input = work.compute(move || view.input(&image)).await?;
+                let features = work.features(&model, place, input, entry.stage).await?;
+                let classify = move || {
+                    let map = feature_map(features.shape(), features.values())?;
+                    head.logits(map)?.classes(height, width)
+                };
+                work.compute(classify).await?
+            }
         };
         map.map_err(|error| Problem::Segmentation {
             detail: error.to_string(),
@@ -165,6 +224,11 @@ pub(crate) fn feature_map<'a>(
         side(1),
         side(2),
     )
+}
+
+/// How a head's images were seen in its training.
+fn trained_at(entry: &HeadEntry) -> Result<Preprocess, Problem> {
+    Preprocess::center_crop(entry.size).map_err(|_| Problem::Internal) // checked when the directory was opened
 }
 
 fn parameter(error: SegmentError) -> Problem {

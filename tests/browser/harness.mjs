@@ -1,7 +1,8 @@
 // A started server and a browser that notes what it must not do: errors on its console, and requests to elsewhere.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -31,6 +32,32 @@ export const launch = () => chromium.launch({
   args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update', '--no-first-run'],
 });
 
+/** The untrained model's segmentation head: the class of a place is the largest of c5's eight features there. */
+export const HEAD = { name: 'largest', classes: [...'abcdefgh'].map((letter) => `kind ${letter}`) };
+
+/** Adds a linear segmentation head on c5 to a model directory: its safetensors file, and what the manifest says of it. */
+function addHead(directory, { name, classes }) {
+  const channels = classes.length;
+  const weight = classes.flatMap((_, row) => Array.from({ length: channels }, (__, column) => (row === column ? 1 : 0)));
+  const values = Float32Array.from([...weight, ...classes.map(() => 0)]);
+  const split = 4 * weight.length;
+  const header = Buffer.from(JSON.stringify({
+    'classifier.bias': { dtype: 'F32', shape: [classes.length], data_offsets: [split, 4 * values.length] },
+    'classifier.weight': { dtype: 'F32', shape: [classes.length, channels, 1, 1], data_offsets: [0, split] },
+  }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const bytes = Buffer.concat([length, header, Buffer.from(values.buffer)]);
+  const file = `heads/${name}.safetensors`;
+  mkdirSync(path.join(directory, 'heads'));
+  writeFileSync(path.join(directory, file), bytes);
+  const place = path.join(directory, 'manifest.json');
+  const manifest = JSON.parse(readFileSync(place));
+  manifest.files[file] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  manifest.segmentation_heads = { [name]: { kind: 'linear', stage: 'c5', size: 224, classes } };
+  writeFileSync(place, JSON.stringify(manifest, null, 2));
+}
+
 /**
  * Starts the server in folder `programs` on the models of `store`, or on an untrained tiny one. Gives its address once
  * a model is loaded, and how to stop it.
@@ -41,6 +68,7 @@ export async function serve(programs, { store, flags = [] } = {}) {
   if (!store) {
     const made = spawnSync(path.join(programs, 'detcon-convert'), ['demo', path.join(models, 'tiny'), '--arch', 'tiny'], { stdio: 'inherit' });
     if (made.status !== 0) throw new Error('detcon-convert demo failed');
+    addHead(path.join(models, 'tiny'), HEAD);
   }
   const program = path.join(programs, 'detcon-server');
   const server = spawn(program, ['--models', models, '--listen', '127.0.0.1:0', '--log', 'error', ...flags],

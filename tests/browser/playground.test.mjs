@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { ROOT, choose, colours, drop, dropped, launch, open, painted, photograph, serve, shown } from './harness.mjs';
+import { HEAD, ROOT, choose, colours, drop, dropped, launch, open, painted, photograph, serve, shown } from './harness.mjs';
 
 const PROGRAMS = path.resolve(ROOT, process.env.DETCON_PROGRAMS ?? 'target/debug');
 const KEY = 'a-key-for-the-browser-test';
@@ -70,6 +70,19 @@ test('a dropped photograph is segmented, and its regions say what they are', () 
   await page.getByText('Release').waitFor();
   assert.notDeepEqual(await colours(page, PLACES), hovered, 'regions have colours of similarity');
   await page.keyboard.press('Escape');
+}));
+
+test('a head that was trained on the model names what it finds', () => visit(async (page) => {
+  await drop(page, [dropped('coffee.jpg')]);
+  await shown(page, 'segments');
+  await page.locator(`input[name=method][value="head:${HEAD.name}"]`).check({ force: true });
+  await page.waitForFunction((name) => document.querySelector('#snippet').textContent.includes(`head%3A${name}`), HEAD.name);
+  await shown(page, 'segments');
+  await page.locator('canvas').focus();
+  for (const key of ['ArrowRight', 'ArrowDown']) await page.keyboard.press(key);
+  await painted(page);
+  assert.match(await text(page, '#findings h2'), new RegExp(HEAD.classes.join('|')));
+  assert.match(await text(page, '#settings'), /Classes, by a head that was trained on c5: kind a, kind b,/);
 }));
 
 test('a click shows what resembles the place, and arrow keys move it', () => visit(async (page) => {

@@ -7,6 +7,7 @@ mod crowd;
 mod encoder;
 mod export;
 mod fetch;
+mod heads;
 mod import;
 mod lifecycle;
 mod photographs;

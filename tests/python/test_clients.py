@@ -109,7 +109,7 @@ def check_triton(address, images, expected):
 
     assert index() == {MODEL: "READY"}
     client.unload_model(MODEL)
-    assert not client.is_model_ready(MODEL)
+    assert not client.is_model_ready(MODEL) and index() == {MODEL: "UNAVAILABLE"}
     client.load_model(MODEL)
     assert client.is_model_ready(MODEL) and index() == {MODEL: "READY"}
     with refused(Refused, "nope"):

@@ -10,6 +10,8 @@
 //! - [`objects`]: a data set that is drawn, to try training on;
 //! - `device`: the CPU or CUDA; `distributed`: ranks that train together; `judge`: how good features are;
 //! - `export`: a run's checkpoint to a model directory;
+//! - `frozen`: a model directory's backbone; `finetune`: segmentation heads on its features; `probe`: how good
+//!   they are;
 //! - `loader`: a data set to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`;
 //!   [`report`]: a run on one page; [`random`]:
 //!   random numbers that do not depend on who drew before.
@@ -24,6 +26,10 @@ pub mod example;
 #[cfg(feature = "torch")]
 pub mod export;
 #[cfg(feature = "torch")]
+pub mod finetune;
+#[cfg(feature = "torch")]
+pub mod frozen;
+#[cfg(feature = "torch")]
 pub mod judge;
 #[cfg(feature = "torch")]
 pub mod learner;
@@ -37,6 +43,8 @@ pub mod objective;
 pub mod objects;
 #[cfg(feature = "torch")]
 pub mod optimizer;
+#[cfg(feature = "torch")]
+pub mod probe;
 pub mod random;
 #[cfg(feature = "torch")]
 pub mod recipe;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[cfg(feature = "torch")]
-use commands::{export, pretrain, sanity};
+use commands::{export, finetune, pretrain, probe, sanity};
 use commands::{masks, objects, report};
 
 /// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
@@ -32,6 +32,12 @@ enum Command {
     /// Makes a model directory of a run's checkpoint, which detcon-server serves.
     #[cfg(feature = "torch")]
     Export(export::Arguments),
+    /// Trains a segmentation head on a model's features and adds it to the model.
+    #[cfg(feature = "torch")]
+    Finetune(finetune::Arguments),
+    /// Judges a model's embeddings: nearest neighbours and a linear probe on labelled images.
+    #[cfg(feature = "torch")]
+    Probe(probe::Arguments),
     /// Takes one step on mock data: whether training works here, and how fast.
     #[cfg(feature = "torch")]
     Sanity(sanity::Arguments),
@@ -56,6 +62,10 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Pretrain(arguments) => pretrain::run(arguments),
         #[cfg(feature = "torch")]
         Command::Export(arguments) => export::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Finetune(arguments) => finetune::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Probe(arguments) => probe::run(arguments),
         #[cfg(feature = "torch")]
         Command::Sanity(arguments) => sanity::run(arguments),
     }

@@ -25,6 +25,8 @@ pub use self::annotations::Annotations;
 pub use self::error::MasksError;
 pub use self::layout::Layout;
 #[cfg(feature = "torch")]
+pub(crate) use self::layout::is_image;
+#[cfg(feature = "torch")]
 pub(crate) use self::masker::Masker;
 pub use self::preview::contact_sheet;
 pub use self::run::{Part, Progress, Run, run};

@@ -17,7 +17,10 @@ use crate::random::{below, stream, uniform};
 use crate::sample::{Origin, Sample, SampleError};
 use crate::tfrecord::RecordWriter;
 
+mod files;
 mod thing;
+
+pub use self::files::draw_files;
 
 /// Small things behind the objects.
 const CLUTTER: usize = 12;
@@ -74,14 +77,31 @@ pub fn draw(folder: &Path, counts: Counts) -> Result<(), ObjectsError> {
     write(&folder.join("labelled"), labelled)
 }
 
-/// An image with the masks of its objects and the class of the first, which lies on top.
-fn picture(objects: usize, random: &mut ChaCha8Rng) -> Result<Sample, ObjectsError> {
-    let radii = if objects == 1 {
+/// Radii of the objects in an image of so many, in pixels.
+const fn radii(objects: usize) -> [f64; 2] {
+    if objects == 1 {
         [34.0, 52.0]
     } else {
         [24.0, 40.0]
-    };
+    }
+}
+
+/// An image with the masks of its objects and the class of the first, which lies on top.
+fn picture(objects: usize, random: &mut ChaCha8Rng) -> Result<Sample, ObjectsError> {
+    let radii = radii(objects);
     let objects: Vec<Thing> = (0..objects).map(|_| Thing::draw(radii, random)).collect();
+    let (jpeg, ids) = paint(&objects, random)?;
+    Ok(Sample {
+        image: jpeg.into(),
+        label: objects.first().map(Thing::class),
+        mask: SegmentMap::new(SIDE.into(), SIDE.into(), ids)?.compact(),
+        further_masks: Vec::new(),
+        origin: Origin::default(),
+    })
+}
+
+/// A JPEG of these objects before clutter, the first on top, and for each pixel the object's number from 1, or 0.
+fn paint(objects: &[Thing], random: &mut ChaCha8Rng) -> Result<(Vec<u8>, Vec<u16>), ObjectsError> {
     let clutter: Vec<Thing> = (0..CLUTTER)
         .map(|_| Thing::draw([4.0, 16.0], random))
         .collect();
@@ -90,7 +110,7 @@ fn picture(objects: usize, random: &mut ChaCha8Rng) -> Result<Sample, ObjectsErr
     for (row, column) in (0..SIDE).flat_map(|row| (0..SIDE).map(move |column| (row, column))) {
         let at = [f64::from(column), f64::from(row)];
         let object = (1..)
-            .zip(&objects)
+            .zip(objects)
             .find_map(|(id, thing)| Some((id, thing.at(at)?)));
         let behind = || clutter.iter().find_map(|thing| thing.at(at));
         let color = object.map(|it| it.1).or_else(behind);
@@ -106,13 +126,7 @@ fn picture(objects: usize, random: &mut ChaCha8Rng) -> Result<Sample, ObjectsErr
         SIDE.into(),
         ExtendedColorType::Rgb8,
     )?;
-    Ok(Sample {
-        image: jpeg.into(),
-        label: objects.first().map(Thing::class),
-        mask: SegmentMap::new(SIDE.into(), SIDE.into(), ids)?.compact(),
-        further_masks: Vec::new(),
-        origin: Origin::default(),
-    })
+    Ok((jpeg, ids))
 }
 
 #[expect(

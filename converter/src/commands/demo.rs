@@ -7,6 +7,7 @@ use detcon_core::arch::ResNetSpec;
 use super::output::{ModelDirectoryArguments, print};
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/demo.txt"))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     output: ModelDirectoryArguments,

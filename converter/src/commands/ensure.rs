@@ -11,6 +11,7 @@ use super::fetching::FetchArguments;
 use super::output::tell;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/ensure.txt"))]
 pub(crate) struct Arguments {
     /// Model directory; its last part is the model's name.
     model_dir: PathBuf,

@@ -10,6 +10,7 @@ use super::failure::refuse;
 use super::output::print;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/export.txt"))]
 pub(crate) struct Arguments {
     /// Model directory.
     #[arg(name = "MODEL_DIR")]

@@ -15,6 +15,7 @@ use super::quantization::{PrecisionArgument, QuantizationArguments, warn};
 use super::verify::RuntimeArguments;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/import.txt"))]
 pub(crate) struct Arguments {
     /// Checkpoint: a file, an https:// or gs:// address, or a short name such as detcon:resnet50-imagenet.
     input: Location,

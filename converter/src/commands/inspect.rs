@@ -8,6 +8,7 @@ use super::fetching::FetchArguments;
 use super::output::print;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/inspect.txt"))]
 pub(crate) struct Arguments {
     /// Checkpoint: a file, an https:// or gs:// address, or a short name such as detcon:resnet50-imagenet.
     input: Location,

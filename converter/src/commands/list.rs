@@ -7,6 +7,7 @@ use detcon_converter::published::{BUCKET, ENDPOINT, SCHEME, short_name};
 use super::output::print;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/list.txt"))]
 pub(crate) struct Arguments {
     /// Print JSON instead of text.
     #[arg(long)]

@@ -12,6 +12,7 @@ use super::quantization::{PrecisionArgument, QuantizationArguments, warn};
 use super::verify::RuntimeArguments;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/quantize.txt"))]
 pub(crate) struct Arguments {
     /// Model directory.
     model_dir: PathBuf,

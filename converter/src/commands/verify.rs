@@ -9,6 +9,7 @@ use detcon_converter::verify::verify;
 use super::output::print;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/verify.txt"))]
 pub(crate) struct Arguments {
     /// Model directory.
     model_dir: PathBuf,

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use detcon_core::checkpoint::FileError;
-use detcon_core::model::{Disagreement, ModelError, Precision};
+use detcon_core::model::{Disagreement, ModelError, Precision, UpdateError};
 
-use crate::model_writer::WriteError;
 use crate::onnx::OnnxError;
 use crate::onnx::half::HalfError;
 use crate::runtime::RuntimeError;
@@ -88,5 +87,5 @@ pub enum QuantizeError {
     SelfCheck(#[from] Disagreement),
     /// The directory could not be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] UpdateError),
 }

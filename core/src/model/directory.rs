@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::file;
-use super::manifest::{Manifest, Precision};
+use super::manifest::{Manifest, ModelName, Precision};
 use super::self_check::SelfCheck;
+use crate::checkpoint::tensors_from_bytes;
 use crate::digest::{sha256, sha256_file};
+use crate::segment::SegmentationHead;
 
 /// Largest manifest that is read.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
@@ -80,6 +82,14 @@ pub enum ModelError {
         name: String,
         /// What differs.
         what: String,
+    },
+    /// A segmentation head's file does not hold what the manifest says.
+    #[error("the segmentation head {name} cannot be used: {detail}")]
+    Head {
+        /// The head.
+        name: ModelName,
+        /// What is wrong with it.
+        detail: String,
     },
     /// The self-check's file does not hold what it should.
     #[error("{name} is not a self-check: {detail}")]
@@ -188,6 +198,25 @@ impl ModelDirectory {
             .then(|| self.path.join(file::HEADS))
     }
 
+    /// Reads a segmentation head that the manifest lists; none where it lists no such head.
+    pub fn segmentation_head(
+        &self,
+        name: &ModelName,
+    ) -> Result<Option<SegmentationHead>, ModelError> {
+        let Some(entry) = self.manifest.segmentation_heads.get(name) else {
+            return Ok(None);
+        };
+        let path = self.path.join(file::head(name));
+        let bytes = fs::read(&path).map_err(|source| ModelError::Io { path, source })?;
+        let damaged = |detail: String| ModelError::Head {
+            name: name.clone(),
+            detail,
+        };
+        let tensors = tensors_from_bytes(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let head = entry.read(self.manifest.spec, &tensors);
+        head.map(Some).map_err(|error| damaged(error.to_string()))
+    }
+
     /// Reads the self-check.
     pub fn self_check(&self) -> Result<SelfCheck, ModelError> {
         let entry = &self.manifest.self_check;
@@ -257,6 +286,16 @@ fn check_manifest(path: &Path, manifest: &Manifest) -> Result<(), ModelError> {
             manifest.embedding_size
         );
         return Err(ModelError::Contradiction { detail });
+    }
+    for (name, head) in &manifest.segmentation_heads {
+        let file = file::head(name);
+        if !manifest.files.contains_key(&file) {
+            return Err(ModelError::NotListed { name: file });
+        }
+        if let Some(detail) = head.contradiction() {
+            let detail = format!("the segmentation head {name}: {detail}");
+            return Err(ModelError::Contradiction { detail });
+        }
     }
     let needed = [
         file::BACKBONE,

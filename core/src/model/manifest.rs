@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file;
+use super::head::HeadEntry;
 use crate::arch::ResNetSpec;
 use crate::preprocess::Preprocess;
 
@@ -209,6 +210,9 @@ pub struct Manifest {
     /// What was measured of the precisions below float32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub quality: BTreeMap<Precision, Quality>,
+    /// Segmentation heads that were trained on the model's features.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub segmentation_heads: BTreeMap<ModelName, HeadEntry>,
     /// Every other file of the directory, by name.
     pub files: BTreeMap<String, FileEntry>,
     /// Where the weights came from.
@@ -231,6 +235,13 @@ pub struct Manifest {
 impl Manifest {
     /// The format version that this release writes and reads.
     pub const FORMAT_VERSION: u32 = 1;
+
+    /// The file's bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,24 @@
 //! A model directory: a manifest and the files it names, with digests and a check of its own.
 
 mod directory;
+mod head;
 mod manifest;
 mod self_check;
+mod update;
 
 pub use directory::{ModelDirectory, ModelError, list};
+pub use head::{HeadEntry, HeadQuality};
 pub use manifest::{
     FileEntry, Manifest, MeanAndWorst, ModelName, NameError, Precision, Quality, SelfCheckEntry,
     Source, Training,
 };
 pub use self_check::{Disagreement, SelfCheck};
+pub use update::{ModelUpdate, UpdateError};
 
 /// The names of a model directory's files.
 pub mod file {
+    use super::ModelName;
+
     /// What the model is and what its files are.
     pub const MANIFEST: &str = "manifest.json";
     /// The backbone, torchvision names.
@@ -34,8 +40,30 @@ pub mod file {
     /// timm's configuration, where timm has the architecture.
     pub const TIMM_CONFIG: &str = "config.json";
 
-    /// All of them: what a directory that comes from outside may hold.
-    pub const ALL: [&str; 10] = [
+    /// The folder of the segmentation heads.
+    pub const HEADS_FOLDER: &str = "heads";
+    /// What a segmentation head's file ends in.
+    const HEAD_SUFFIX: &str = ".safetensors";
+
+    /// The weights of a segmentation head.
+    #[must_use]
+    pub fn head(name: &ModelName) -> String {
+        format!("{HEADS_FOLDER}/{name}{HEAD_SUFFIX}")
+    }
+
+    /// Whether a directory that comes from outside may hold a file of this name.
+    #[must_use]
+    pub fn is_known(name: &str) -> bool {
+        let head = name
+            .strip_prefix(HEADS_FOLDER)
+            .and_then(|name| name.strip_prefix('/'))
+            .and_then(|name| name.strip_suffix(HEAD_SUFFIX))
+            .is_some_and(|name| ModelName::try_from(name.to_owned()).is_ok());
+        head || ALL.contains(&name)
+    }
+
+    /// All but those of segmentation heads.
+    const ALL: [&str; 10] = [
         MANIFEST,
         BACKBONE,
         HEADS,

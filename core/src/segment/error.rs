@@ -84,6 +84,24 @@ pub enum SegmentError {
         /// The most accepted.
         limit: u64,
     },
+    /// Features of another network than a head's.
+    #[error("The features have {found} channels, and the head reads {expected}.")]
+    Channels {
+        /// Channels of the features.
+        found: usize,
+        /// Those that the head reads.
+        expected: usize,
+    },
+    /// A head that would take too long.
+    #[error(
+        "The head takes {work} multiplications for this image, and at most {limit} are accepted. Ask for a smaller size."
+    )]
+    HeadTooMuchWork {
+        /// Cells × weights.
+        work: u64,
+        /// The most accepted.
+        limit: u64,
+    },
     /// Bytes that are no readable PNG.
     #[error("The label map is no readable PNG: {detail}.")]
     Png {

@@ -87,7 +87,7 @@ pub(crate) async fn list(
 /// `ETag` is its SHA-256. `Range` with one range gives that part; `If-None-Match` and `If-Range` are heeded.
 #[utoipa::path(
     get,
-    path = "/v1/models/{name}/files/{path}",
+    path = "/v1/models/{name}/files/{*path}",
     operation_id = "get_file",
     tag = "models",
     params(

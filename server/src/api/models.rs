@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use detcon_core::model::{Manifest, Precision, Quality, Training};
+use detcon_core::arch::Stage;
+use detcon_core::model::{HeadEntry, HeadQuality, Manifest, Precision, Quality, Training};
+use detcon_core::segment::HeadKind;
 use serde::Serialize;
 
 use crate::app::App;
@@ -85,8 +87,48 @@ pub(crate) struct ModelDetail {
     license: Option<String>,
     /// When it was made, RFC 3339.
     created_at: String,
+    /// Segmentation heads by name: `method=head:NAME` of `POST /v1/segmentations`.
+    segmentation_heads: BTreeMap<String, SegmentationHead>,
     /// Its files.
     files: BTreeMap<String, ModelFile>,
+}
+
+/// A segmentation head that was trained on a model's features.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SegmentationHead {
+    /// What it is made of: `linear` or `fcn`.
+    #[schema(value_type = String)]
+    kind: HeadKind,
+    /// The stage whose features it reads: `c2`, `c3`, `c4` or `c5`.
+    #[schema(value_type = String)]
+    stage: Stage,
+    /// Shorter side of the images that it was trained on, in pixels of the network's input.
+    size: u32,
+    /// What its classes are called, by id from 0.
+    classes: Vec<String>,
+    /// How well it tells them apart on images that had no part in its training, where that was measured:
+    /// `mean_iou`, `class_iou` by id, `pixel_accuracy`, `measured_on` and the number of `images`.
+    #[schema(value_type = Option<Object>)]
+    quality: Option<HeadQuality>,
+}
+
+impl From<&HeadEntry> for SegmentationHead {
+    fn from(entry: &HeadEntry) -> Self {
+        let HeadEntry {
+            kind,
+            stage,
+            size,
+            classes,
+            quality,
+        } = entry.clone();
+        Self {
+            kind,
+            stage,
+            size,
+            classes,
+            quality,
+        }
+    }
 }
 
 /// Where a model's weights came from.
@@ -194,6 +236,7 @@ pub(crate) async fn describe(
             },
         )
     };
+    let heads = manifest.segmentation_heads.iter();
     Ok(Json(ModelDetail {
         summary: ModelSummary::of(&model),
         preprocess: serde_json::to_value(manifest.preprocess).map_err(|_| Problem::Internal)?,
@@ -205,6 +248,9 @@ pub(crate) async fn describe(
         training: manifest.training.clone(),
         license: manifest.license.clone(),
         created_at: manifest.created.clone(),
+        segmentation_heads: heads
+            .map(|(name, entry)| (name.to_string(), entry.into()))
+            .collect(),
         files: manifest.files.iter().map(file).collect(),
     }))
 }

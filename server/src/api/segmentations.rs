@@ -84,8 +84,11 @@ pub(crate) struct Segmentation {
 /// One segment.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Segment {
-    /// Its label.
+    /// Its label; of a head's segments, the class.
     id: u16,
+    /// What the class is called, of a head's segments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
     /// Its pixels.
     area: u64,
     /// `[x, y, width, height]` in pixels.
@@ -100,7 +103,8 @@ struct Segment {
 /// Segments an image.
 ///
 /// `felzenszwalb` makes the masks that DetCon trains on (defaults are upstream's), `grid` rows and columns, `kmeans`
-/// clusters of a model's own features. The label map comes as a PNG (8 bit up to 256 segments, 16 beyond), as an
+/// clusters of a model's own features, and `head:NAME` asks a head that was trained on them, whose segments are classes
+/// (`GET /v1/models/{name}` lists the heads). The label map comes as a PNG (8 bit up to 256 segments, 16 beyond), as an
 /// array file, or as JSON with COCO run lengths; `output=overlay` is a picture to look at.
 #[utoipa::path(
     post,
@@ -136,18 +140,19 @@ pub(crate) async fn segment(
     let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
     let output: Output = upload.fields.take(OUTPUT)?.unwrap_or_default();
     let representation = Representation::negotiate(&headers, output.offers())?;
-    let method = Method::take(&mut upload.fields, &work, |fields| {
+    let method = Method::take(&mut upload.fields, &work, |fields, usual| {
         let named: Option<String> = fields.take(MODEL)?;
         let model = app.registry.find(named.as_deref())?;
-        let view = View::take_full(fields, model.manifest().preprocess)?;
+        let view = View::take_full(fields, usual(&model)?)?;
         Ok((model, view))
     })?;
     let provenance = method.provenance();
+    let classes = method.classes().map(<[String]>::to_vec);
     let image = work.decode(upload.image()?).await?;
     let map = method.segment(&work, Arc::clone(&image)).await?;
     let written = move || match output {
         Output::Overlay => overlay_png(&image, &map).map_err(encode::unwritten),
-        Output::Labels => labels(&map, representation),
+        Output::Labels => labels(&map, classes.as_deref(), representation),
     };
     let response = encode::answer(representation, work.compute(written).await??);
     Ok(match provenance {
@@ -156,7 +161,12 @@ pub(crate) async fn segment(
     })
 }
 
-fn labels(map: &SegmentMap, representation: Representation) -> Result<Vec<u8>, Problem> {
+/// The segments of a map, where `classes` are their names by id, if they have names.
+fn labels(
+    map: &SegmentMap,
+    classes: Option<&[String]>,
+    representation: Representation,
+) -> Result<Vec<u8>, Problem> {
     match representation {
         Representation::Png => Ok(map.to_png()),
         Representation::Npy => {
@@ -168,6 +178,7 @@ fn labels(map: &SegmentMap, representation: Representation) -> Result<Vec<u8>, P
             let masks = segment_masks(map).map_err(encode::unwritten)?;
             let segment = |(id, mask)| Segment {
                 id,
+                class: classes.and_then(|names| names.get(usize::from(id)).cloned()),
                 area: detcon_core::regions::Mask::area(&mask),
                 bounds: mask.bounds(),
                 rle: CocoRle::from(&mask),

@@ -123,7 +123,9 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// With what another load's requests became, and the time that took.
+    pub fn add(&mut self, other: Self) {
+        self.elapsed += other.elapsed;
         self.answered.extend(other.answered);
         self.refused.extend(other.refused);
         self.without_retry_after += other.without_retry_after;

@@ -84,8 +84,7 @@ impl Bench<'_> {
     pub(super) async fn measure(mut self) -> anyhow::Result<Report> {
         let span = self.arguments.span();
         closed(&self.request, 1, span / 2).await; // warms the server up
-        let (bare, closed_loops) = self.rounds(span).await?;
-        let alone = closed(&self.request, 1, span).await;
+        let (bare, alone, closed_loops) = self.rounds(span).await?;
         let bare = self.bare_rates(bare);
         let overhead = bare
             .as_ref()
@@ -117,16 +116,17 @@ impl Bench<'_> {
         })
     }
 
-    /// Bare engine and closed loops in turn, so that a machine that slows down slows both.
-    async fn rounds(&mut self, span: Duration) -> anyhow::Result<(BareRounds, Vec<Closed>)> {
+    /// Bare engine, one client and closed loops in turn, so that a machine that slows down slows all.
+    async fn rounds(&mut self, span: Duration) -> anyhow::Result<(BareRounds, Tally, Vec<Closed>)> {
         let clients = &self.arguments.clients;
-        let mut bare = BareRounds::default();
+        let (mut bare, mut alone) = (BareRounds::default(), Tally::default());
         let mut loops: Vec<_> = clients.iter().map(|_| ClosedRounds::default()).collect();
         for _ in 0..self.arguments.rounds.get() {
             if let Some(reference) = &mut self.reference {
                 let batch = self.arguments.batch.get();
                 tokio::task::block_in_place(|| bare.measure(reference, batch, span))?;
             }
+            alone.add(closed(&self.request, 1, span).await);
             for (clients, rounds) in clients.iter().zip(&mut loops) {
                 let tally = closed(&self.request, clients.get(), span).await;
                 rounds
@@ -145,7 +145,7 @@ impl Bench<'_> {
             p99_ms: percentile_ms(&rounds.latencies, 0.99),
             failed: rounds.failed,
         });
-        Ok((bare, closed_loops.collect()))
+        Ok((bare, alone, closed_loops.collect()))
     }
 
     fn bare_rates(&self, rounds: BareRounds) -> Option<BareRates> {
@@ -177,10 +177,12 @@ impl Bench<'_> {
         }
     }
 
-    /// Requests at random above capacity, while memory and liveness are looked at.
+    /// Requests at random above capacity, while memory and liveness are looked at. What is answered is held against
+    /// closed loops right before and after: over minutes a machine's pace changes.
     async fn above_capacity(&self, load: f64, peak: f64) -> anyhow::Result<Overload> {
         let arrivals = poisson(load * peak, self.arguments.open_span(), SEED);
         let client = reqwest::Client::builder().no_proxy().build()?;
+        let before = self.capacity().await;
         let memory_before = self.target.memory();
         let (mut memory_peak, mut lives) = (memory_before, Vec::new());
         let probes = async {
@@ -198,11 +200,13 @@ impl Bench<'_> {
             tally = open(&self.request, &arrivals) => tally,
             () = probes => unreachable!("it goes on for ever"),
         };
+        let memory_after = self.target.memory();
+        let after = self.capacity().await;
         Ok(Overload {
             rate: load * peak,
             load,
             answered: tally.answered.len(),
-            throughput_ratio: tally.rate() / peak,
+            throughput_ratio: 2.0 * tally.rate() / (before + after),
             refused: tally.refused.len(),
             refusal_p99_ms: percentile(&tally.refused, 0.99).map(ms),
             without_retry_after: tally.without_retry_after,
@@ -210,8 +214,17 @@ impl Bench<'_> {
             livez_p99_ms: percentile(&lives, 0.99).map(ms),
             memory_before,
             memory_peak,
-            memory_after: self.target.memory(),
+            memory_after,
         })
+    }
+
+    /// Images a second of the largest closed loop.
+    async fn capacity(&self) -> f64 {
+        let clients = self.arguments.clients.iter().max();
+        let clients = clients.map_or(1, |clients| clients.get());
+        closed(&self.request, clients, self.arguments.span())
+            .await
+            .rate()
     }
 }
 

@@ -111,7 +111,7 @@ pub struct Overload {
     pub load: f64,
     /// Requests answered with 200.
     pub answered: usize,
-    /// Answered a second, over the best closed rate.
+    /// Answered a second, over a closed loop's rate right before and after.
     pub throughput_ratio: f64,
     /// Requests refused with 429 or 503.
     pub refused: usize,
@@ -216,7 +216,7 @@ impl fmt::Display for Overload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "Poisson at {:.1}× capacity ({:.0}/s): {} answered ({:.3} of peak throughput), {} refused, {} failed",
+            "Poisson at {:.1}× capacity ({:.0}/s): {} answered ({:.3} of a closed loop's before and after), {} refused, {} failed",
             self.load, self.rate, self.answered, self.throughput_ratio, self.refused, self.failed
         )?;
         if let Some(p99) = self.refusal_p99_ms {

@@ -46,7 +46,7 @@ pub(crate) const VIEW: Parameter = parameter::<String>(
 pub(crate) const SIZE: Parameter = parameter::<u32>(
     "size",
     "Side of the crop, or shorter side of the whole image, in pixels of the network's input: 32 to 1024; by default \
-     the model's.",
+     the model's, or the one that a head was trained at.",
 );
 pub(crate) const SPACE: Parameter = parameter::<String>(
     "space",
@@ -60,8 +60,10 @@ pub(crate) const RLE: Parameter = parameter::<String>(
     "rle",
     "JSON: COCO run lengths of the image's size, one or a list; 1024 at most.",
 );
-pub(crate) const METHOD: Parameter =
-    parameter::<String>("method", "felzenszwalb (default), grid or kmeans.");
+pub(crate) const METHOD: Parameter = parameter::<String>(
+    "method",
+    "felzenszwalb (default), grid, kmeans, or head:NAME, a segmentation head of the model.",
+);
 pub(crate) const SCALE: Parameter = parameter::<f64>(
     "scale",
     "felzenszwalb: larger values make larger segments; above 0, 1000 by default.",

@@ -1,11 +1,15 @@
 //! A model that is served, and what it has to pass before it is.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use detcon_core::checkpoint::tensors_from_bytes;
-use detcon_core::model::{Disagreement, Manifest, ModelDirectory, ModelError, Precision};
+use detcon_core::model::{
+    Disagreement, HeadEntry, Manifest, ModelDirectory, ModelError, Precision,
+};
 use detcon_core::projector::Projector;
+use detcon_core::segment::SegmentationHead;
 
 use crate::batch::{BatchLimits, Batcher, Run};
 use crate::budget::Turns;
@@ -52,12 +56,16 @@ pub(crate) struct EngineOptions {
     pub(crate) limits: BatchLimits,
 }
 
+/// Segmentation heads by name.
+type Heads = BTreeMap<String, Arc<SegmentationHead>>;
+
 /// A model that is served.
 #[derive(Debug)]
 pub(crate) struct Model {
     directory: ModelDirectory,
     precision: Precision,
     batcher: Batcher,
+    heads: Heads,
     /// Read when it is first asked for.
     projector: OnceLock<Option<Projector>>,
 }
@@ -77,8 +85,14 @@ impl Model {
             directory,
             precision,
             batcher,
+            heads: Heads::new(),
             projector: OnceLock::new(),
         })
+    }
+
+    /// The same with its segmentation heads.
+    fn with_heads(self, heads: Heads) -> Self {
+        Self { heads, ..self }
     }
 
     /// What it is.
@@ -111,6 +125,24 @@ impl Model {
     #[must_use]
     pub(crate) const fn batcher(&self) -> &Batcher {
         &self.batcher
+    }
+
+    /// A segmentation head, with what the manifest says of it.
+    pub(crate) fn head(&self, name: &str) -> Result<(&HeadEntry, &Arc<SegmentationHead>), Problem> {
+        let mut entries = self.manifest().segmentation_heads.iter();
+        let entry = entries.find(|(known, _)| known.as_str() == name);
+        match (entry, self.heads.get(name)) {
+            (Some((_, entry)), Some(head)) => Ok((entry, head)),
+            _ if self.heads.is_empty() => Err(Problem::ModelLacks {
+                name: self.manifest().name.to_string(),
+                what: "segmentation head: train one with detcon-train finetune",
+            }),
+            _ => Err(Problem::UnknownHead {
+                name: name.chars().take(100).collect(),
+                model: self.manifest().name.to_string(),
+                known: self.heads.keys().cloned().collect::<Vec<_>>().join(", "),
+            }),
+        }
     }
 
     /// Its projector, read from the heads the first time: call it where waiting for a file is allowed.
@@ -148,7 +180,12 @@ pub(super) fn prepare(
     options: &EngineOptions,
     stats: Arc<EngineStats>,
 ) -> Result<Model, Refusal> {
-    let (directory, precision, mut engine) = checked(path, runtime, options)?;
+    let Checked {
+        directory,
+        precision,
+        mut engine,
+        heads,
+    } = checked(path, runtime, options)?;
     let side = directory.manifest().preprocess.size() as usize;
     for images in [1, options.limits.max_batch.get()] {
         let blank = Batch {
@@ -160,7 +197,8 @@ pub(super) fn prepare(
     if !directory.is_unchanged() {
         return Err(EngineError::Replaced.into());
     }
-    Ok(Model::start(directory, precision, engine, options, stats)?)
+    let model = Model::start(directory, precision, engine, options, stats)?;
+    Ok(model.with_heads(heads))
 }
 
 /// Whether the model at `path` can be served: digests, and the self-check on the engine that would serve it.
@@ -172,12 +210,21 @@ pub(crate) fn check(
     checked(path, runtime, options).map(drop)
 }
 
-fn checked(
-    path: &Path,
-    runtime: &Runtime,
-    options: &EngineOptions,
-) -> Result<(ModelDirectory, Precision, Engine), Refusal> {
+/// A model that has passed.
+struct Checked {
+    directory: ModelDirectory,
+    precision: Precision,
+    engine: Engine,
+    heads: Heads,
+}
+
+fn checked(path: &Path, runtime: &Runtime, options: &EngineOptions) -> Result<Checked, Refusal> {
     let directory = ModelDirectory::open(path)?;
+    let mut heads = Heads::new();
+    for name in directory.manifest().segmentation_heads.keys() {
+        let head = directory.segmentation_head(name)?;
+        heads.extend(head.map(|head| (name.to_string(), Arc::new(head))));
+    }
     let precision = options.precision.of(directory.manifest());
     let mut engine = Engine::open(runtime, &directory, precision, options.compute)?;
     let check = directory.self_check_of(precision)?;
@@ -192,7 +239,12 @@ fn checked(
             precision,
             disagreement,
         })?;
-    Ok((directory, precision, engine))
+    Ok(Checked {
+        directory,
+        precision,
+        engine,
+        heads,
+    })
 }
 
 fn in_turn<T>(options: &EngineOptions, work: impl FnOnce() -> T) -> T {

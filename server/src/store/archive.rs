@@ -1,6 +1,6 @@
 //! A tar archive of a model directory into a directory.
 //!
-//! What is written are the files that a model directory may have, each once, beside one another: no other name, no
+//! What is written are the files that a model directory may have, each once, where they belong: no other name, no other
 //! path, no link, no device. Headers are read as they stand, so an extension cannot say otherwise.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
 /// Most headers of an archive: every file may have one of its own and one of extensions.
-const MAX_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 256;
 /// Longest header of extensions, in bytes.
 const MAX_EXTENSION: u64 = 64 << 10;
 /// First bytes of a gzip file.
@@ -65,13 +65,13 @@ pub(super) enum ArchiveError {
     #[error("it holds {name} twice")]
     Twice {
         /// The file.
-        name: &'static str,
+        name: String,
     },
     /// A file could not be written.
     #[error("{name} could not be written: {source}")]
     Write {
         /// The file.
-        name: &'static str,
+        name: String,
         /// What the file system said.
         source: io::Error,
     },
@@ -113,7 +113,7 @@ fn unpack_plain(archive: impl Read, place: &Path, limit: u64) -> Result<(), Arch
         left = left
             .checked_sub(size)
             .ok_or(ArchiveError::TooLarge { limit })?;
-        write(&mut entry, name, size, place)?;
+        write(&mut entry, &name, size, place)?;
         files += 1;
     }
     if files == 0 {
@@ -123,7 +123,7 @@ fn unpack_plain(archive: impl Read, place: &Path, limit: u64) -> Result<(), Arch
 }
 
 /// The file that an entry is; none where there is nothing to write.
-fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<&'static str>, ArchiveError> {
+fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<String>, ArchiveError> {
     let bytes = entry.path_bytes();
     let shown = || {
         String::from_utf8_lossy(&bytes)
@@ -139,8 +139,10 @@ fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<&'static str>, Archi
     };
     match entry.header().entry_type() {
         EntryType::Regular => {}
-        // The folder itself, as `tar -C MODEL_DIR -cf - .` archives it.
-        EntryType::Directory if matches!(&*bytes, b"." | b"./") => return Ok(None),
+        // The folder itself, as `tar -C MODEL_DIR -cf - .` archives it, and that of the heads.
+        EntryType::Directory if matches!(&*bytes, b"." | b"./" | b"./heads/" | b"heads/") => {
+            return Ok(None);
+        }
         // Times and owners, as POSIX archives say them in a header of their own.
         EntryType::XHeader | EntryType::XGlobalHeader if entry.size() <= MAX_EXTENSION => {
             return Ok(None);
@@ -152,22 +154,23 @@ fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<&'static str>, Archi
         _ => return kind("something else"),
     }
     let name = bytes.strip_prefix(b"./").unwrap_or(&bytes);
-    let name = file::ALL.into_iter().find(|file| file.as_bytes() == name);
-    name.map(Some)
+    let name = std::str::from_utf8(name).ok();
+    let name = name.filter(|name| file::is_known(name));
+    name.map(|name| Some(name.to_owned()))
         .ok_or_else(|| ArchiveError::Name { name: shown() })
 }
 
-fn write(
-    entry: &mut impl Read,
-    name: &'static str,
-    size: u64,
-    place: &Path,
-) -> Result<(), ArchiveError> {
-    let unwritten = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => ArchiveError::Twice { name },
-        _ => ArchiveError::Write { name, source },
+fn write(entry: &mut impl Read, name: &str, size: u64, place: &Path) -> Result<(), ArchiveError> {
+    let unwritten = |source: io::Error| {
+        let name = name.to_owned();
+        match source.kind() {
+            io::ErrorKind::AlreadyExists => ArchiveError::Twice { name },
+            _ => ArchiveError::Write { name, source },
+        }
     };
-    let mut file = File::create_new(place.join(name)).map_err(unwritten)?;
+    let path = place.join(name);
+    std::fs::create_dir_all(path.parent().unwrap_or(place)).map_err(unwritten)?;
+    let mut file = File::create_new(path).map_err(unwritten)?;
     let mut left = size;
     let mut piece = vec![0; 1 << 18];
     while left > 0 {
@@ -227,6 +230,8 @@ mod tests {
             ("pax", EntryType::XHeader, b"18 mtime=1.500000\n"),
             ("./manifest.json", EntryType::Regular, b"{}"),
             ("model.onnx", EntryType::Regular, b"graph"),
+            ("./heads/", EntryType::Directory, b""),
+            ("./heads/a.safetensors", EntryType::Regular, b"head"),
         ]);
         let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
         compressed.write_all(&archive).unwrap();
@@ -235,8 +240,8 @@ mod tests {
             found.unwrap();
             let read = |name| std::fs::read(place.path().join(name)).unwrap();
             assert_eq!(
-                (read("manifest.json"), read("model.onnx")),
-                (b"{}".to_vec(), b"graph".to_vec())
+                ["manifest.json", "model.onnx", "heads/a.safetensors"].map(read),
+                [&b"{}"[..], b"graph", b"head"]
             );
         }
     }
@@ -252,7 +257,11 @@ mod tests {
             ("././model.onnx", plain),
             ("model.onnx/", plain),
             ("README.md", plain),
-            ("heads/", EntryType::Directory),
+            ("models/", EntryType::Directory),
+            ("heads/../model.onnx", plain),
+            ("heads/a/b.safetensors", plain),
+            ("heads/.safetensors", plain),
+            ("heads/a.json", plain),
             ("..", EntryType::Directory),
             ("model.onnx", EntryType::Symlink),
             ("model.onnx", EntryType::Link),
@@ -288,7 +297,7 @@ mod tests {
                 tar(&[("model.onnx", EntryType::Regular, &long)]),
                 "longer than",
             ),
-            (tar(&many), "more than 64 entries"),
+            (tar(&many), "more than 256 entries"),
             (tar(&[twice, twice]), "model.onnx twice"),
         ] {
             let error = unpacked(&archive).0.unwrap_err().to_string();

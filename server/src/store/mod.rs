@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use detcon_core::model::ModelName;
+use detcon_core::model::{ModelError, ModelName};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub(crate) use condition::Condition;
@@ -121,6 +121,15 @@ impl Store {
         };
         let writer = Some(writer);
         Ok((Self { root, writer }, worker))
+    }
+
+    /// Names of the models in it, served or not.
+    pub(crate) fn names(&self) -> Result<Vec<String>, ModelError> {
+        let directories = detcon_core::model::list(&self.root)?;
+        let names = directories.iter().filter_map(|path| path.file_name());
+        Ok(names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect())
     }
 
     /// The directory of a model as it is now.

@@ -2,10 +2,14 @@
 
 #[cfg(feature = "torch")]
 pub(crate) mod export;
+#[cfg(feature = "torch")]
+pub(crate) mod finetune;
 pub(crate) mod masks;
 pub(crate) mod objects;
 #[cfg(feature = "torch")]
 pub(crate) mod pretrain;
+#[cfg(feature = "torch")]
+pub(crate) mod probe;
 #[cfg(feature = "torch")]
 mod progress;
 #[cfg(feature = "torch")]

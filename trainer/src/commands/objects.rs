@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use detcon_trainer::objects::{Counts, draw};
+use detcon_trainer::objects::{Counts, draw, draw_files};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -16,6 +16,10 @@ pub(crate) struct Arguments {
     /// Images of one object with its class.
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
     labelled: u64,
+    /// Further images as files, to judge by: so many in a folder for each class (`classes`), and as many with label PNGs
+    /// (`segmentation`).
+    #[arg(long, default_value_t = 0)]
+    files: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -23,5 +27,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         training: arguments.images,
         labelled: arguments.labelled,
     };
-    Ok(draw(&arguments.output, counts)?)
+    draw(&arguments.output, counts)?;
+    if arguments.files > 0 {
+        draw_files(&arguments.output, arguments.files)?;
+    }
+    Ok(())
 }

@@ -109,7 +109,8 @@ pub fn classify(
     asked: &Labelled,
     settings: KnnSettings,
 ) -> Result<Vec<u32>, KnnError> {
-    let found = Vec::<i64>::try_from(&predicted(known, asked, settings)?).unwrap_or_default();
+    let found = votes(known, asked, settings)?.argmax(1, false);
+    let found = Vec::<i64>::try_from(&found).unwrap_or_default();
     let class = |class: i64| u32::try_from(class).unwrap_or(u32::MAX);
     Ok(found.into_iter().map(class).collect())
 }
@@ -120,16 +121,35 @@ pub fn accuracy(
     asked: &Labelled,
     settings: KnnSettings,
 ) -> Result<f64, KnnError> {
-    let right = predicted(known, asked, settings)?.eq_tensor(&asked.labels);
-    Ok(right.to_kind(Kind::Double).mean(None).double_value(&[]))
+    Ok(accuracies(known, asked, settings, [1])?[0])
 }
 
-/// int64 `[N]` of `asked`.
-fn predicted(
+/// The share of the vectors of `asked` whose class is among the first so many by the votes of `known`, for each of
+/// `tops`. A class that no neighbour votes for is among none.
+pub fn accuracies<const N: usize>(
     known: &Labelled,
     asked: &Labelled,
     settings: KnnSettings,
-) -> Result<Tensor, KnnError> {
+    tops: [usize; N],
+) -> Result<[f64; N], KnnError> {
+    let votes = votes(known, asked, settings)?;
+    Ok(tops.map(|top| ranked(&votes, &asked.labels, top)))
+}
+
+/// The share of the rows of `scores` (float32 `[N, classes]`) in which the score of the row's label is above 0 and
+/// among the `top` highest.
+pub(super) fn ranked(scores: &Tensor, labels: &Tensor, top: usize) -> f64 {
+    let top = axis(top).min(scores.size()[1]);
+    let (highest, places) = scores.topk(top, 1, true, true);
+    let right = places
+        .eq_tensor(&labels.unsqueeze(1))
+        .logical_and(&highest.gt(0.0));
+    let right = right.any_dim(1, false);
+    right.to_kind(Kind::Double).mean(None).double_value(&[])
+}
+
+/// float32 `[N of asked, classes of known]`.
+fn votes(known: &Labelled, asked: &Labelled, settings: KnnSettings) -> Result<Tensor, KnnError> {
     let [known_width, asked_width] = [known, asked].map(|set| set.features.size()[1]);
     if known_width != asked_width {
         return Err(KnnError::Width {
@@ -149,7 +169,7 @@ fn predicted(
             let weights = ((nearest - highest) / settings.temperature).exp();
             let labels = known.labels.take(&places);
             let votes = Tensor::zeros([part.size()[0], classes], (Kind::Float, part.device()));
-            votes.scatter_add(1, &labels, &weights).argmax(1, false)
+            votes.scatter_add(1, &labels, &weights)
         });
         Tensor::cat(&parts.collect::<Vec<_>>(), 0)
     }))

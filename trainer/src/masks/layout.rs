@@ -81,7 +81,7 @@ impl Folder {
     }
 }
 
-fn is_image(name: &Path) -> bool {
+pub(crate) fn is_image(name: &Path) -> bool {
     name.extension()
         .and_then(|ending| ending.to_str())
         .is_some_and(|ending| {

@@ -3,7 +3,7 @@
 //! Source: `ResNet.__call__`, `BlockV1.__call__`, `BlockV2.__call__` of dm-haiku 0.0.11, and `normalize_images` of the
 //! published code.
 
-use detcon_core::arch::{Block, INPUT_MEAN, INPUT_STD, ResNetSpec, Version};
+use detcon_core::arch::{Block, INPUT_MEAN, INPUT_STD, ResNetSpec, Stage, Version};
 use tch::Tensor;
 
 use super::layers::{Pass, max_pool};
@@ -14,21 +14,27 @@ const POOL: (usize, usize) = (3, 2);
 impl Pass<'_> {
     /// c5 of `images`: float32 `[N, 3, H, W]`, RGB in [0, 1] → `[N, C, ⌈H/32⌉, ⌈W/32⌉]`.
     pub fn backbone(&mut self, spec: ResNetSpec, images: &Tensor) -> Tensor {
+        self.stage(spec, images, Stage::C5)
+    }
+
+    /// The features of a stage, likewise with its stride. What comes after it is not computed.
+    pub fn stage(&mut self, spec: ResNetSpec, images: &Tensor, stage: Stage) -> Tensor {
         let input = channels_last(&normalise(images));
         let mut x = self.conv("conv1", spec.stem(), &input);
         if spec.version() == Version::V1 {
             x = self.batch_norm("bn1", &x).relu();
         }
         x = max_pool(&x, POOL.0, POOL.1);
-        for block in spec.blocks() {
+        let blocks = spec.blocks().into_iter();
+        for block in blocks.take_while(|block| Stage::ALL[block.group] <= stage) {
             x = match spec.version() {
                 Version::V1 => self.block_v1(&block, &x),
                 Version::V2 => self.block_v2(&block, &x),
             };
         }
-        match spec.version() {
-            Version::V1 => x,
-            Version::V2 => self.batch_norm("norm", &x).relu(),
+        match (spec.version(), stage) {
+            (Version::V2, Stage::C5) => self.batch_norm("norm", &x).relu(),
+            (Version::V2, Stage::C2 | Stage::C3 | Stage::C4) | (Version::V1, _) => x,
         }
     }
 

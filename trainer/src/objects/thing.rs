@@ -32,6 +32,23 @@ pub(super) const CLASSES: u32 = (SHAPES.len() * TEXTURES.len()) as u32;
 /// Farthest that any shape comes from its centre, in radii.
 const REACH: f64 = 1.1;
 
+/// What classes are called, by number: `striped disc`.
+pub(super) fn class_names() -> Vec<String> {
+    let texture = |texture| match texture {
+        Texture::Stripes => "striped",
+        Texture::Checks => "checked",
+        Texture::Dots => "dotted",
+    };
+    let shape = |shape| match shape {
+        Shape::Disc => "disc",
+        Shape::Square => "square",
+        Shape::Triangle => "triangle",
+        Shape::Cross => "cross",
+    };
+    let named = |of: Shape| TEXTURES.map(|it| format!("{} {}", texture(it), shape(of)));
+    SHAPES.into_iter().flat_map(named).collect()
+}
+
 pub(super) type Rgb = [f64; 3];
 
 /// Something that covers pixels.

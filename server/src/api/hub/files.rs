@@ -25,7 +25,7 @@ const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
 /// `ETag` is the file's SHA-256; `X-Repo-Commit` names the commit. Ranges and conditions are heeded.
 #[utoipa::path(
     get,
-    path = "/{owner}/{name}/resolve/{revision}/{path}",
+    path = "/{owner}/{name}/resolve/{revision}/{*path}",
     operation_id = "hub_resolve",
     tag = "hub",
     params(
@@ -57,7 +57,7 @@ pub(crate) async fn resolve(
 /// The same without the owner.
 #[utoipa::path(
     get,
-    path = "/{owner}/resolve/{revision}/{path}",
+    path = "/{owner}/resolve/{revision}/{*path}",
     operation_id = "hub_resolve_unowned",
     tag = "hub",
     params(

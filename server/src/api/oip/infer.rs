@@ -102,6 +102,7 @@ async fn run(app: &App, model: Arc<Model>, request: Request) -> Result<Response,
     let Asked {
         id,
         timeout,
+        lane,
         images,
         outputs: asked,
     } = blocking(move || read(&headers, body, &offered, limit)).await?;
@@ -116,7 +117,7 @@ async fn run(app: &App, model: Arc<Model>, request: Request) -> Result<Response,
         Images::Tensors(images) => images.into_iter().map(Inputs::Ready).collect(),
     };
     let wanted: Vec<Output> = asked.iter().map(|asked| asked.output).collect();
-    let work = app.pipeline.begin(demand.within(timeout));
+    let work = app.pipeline.begin(demand.within(timeout, lane));
     let found = work.run(&model, inputs, &wanted).await?;
     drop(memory); // the body is gone
     let found = found.into_iter().map(Stacked::new).collect();

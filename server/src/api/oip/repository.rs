@@ -1,5 +1,6 @@
 //! `/v2/repository`: the models of the store, and which of them are served.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{VERSION, object};
 use crate::api::shapes::InferenceError;
-use crate::api::uploads;
+use crate::api::{blocking, uploads};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::registry::State as Served;
@@ -68,6 +69,7 @@ pub(crate) struct RepositoryParameters {
     responses(
         (status = 200, description = "The models.", body = Vec<IndexEntry>),
         (status = 400, description = "A body that cannot be read.", body = InferenceError),
+        (status = 500, description = "The server failed.", body = InferenceError),
     ),
 )]
 pub(crate) async fn index(
@@ -75,22 +77,36 @@ pub(crate) async fn index(
     body: Body,
 ) -> Result<Json<Vec<IndexEntry>>, Problem> {
     let IndexRequest { ready } = read(body).await?;
-    let entry = |(name, state): (String, Served)| {
-        let (state, reason) = match state {
-            Served::Loading => ("LOADING", String::new()),
-            Served::Ready(_) => ("READY", String::new()),
-            Served::Refused(reason) => ("UNAVAILABLE", reason.to_string()),
-        };
-        IndexEntry {
-            name,
-            version: VERSION,
-            state,
-            reason,
-        }
-    };
-    let entries = app.registry.states().into_iter().map(entry);
+    let mut states: BTreeMap<String, Option<Served>> = unserved(&app).await?;
+    let served = app.registry.states().into_iter();
+    states.extend(served.map(|(name, state)| (name, Some(state))));
+    let entries = states.into_iter().map(|(name, state)| entry(name, state));
     let wanted = |entry: &IndexEntry| ready != Some(true) || entry.state == "READY";
     Ok(Json(entries.filter(wanted).collect()))
+}
+
+/// Every model in the store, as one that was unloaded. None where the store cannot be read: what is served is known.
+async fn unserved(app: &Arc<App>) -> Result<BTreeMap<String, Option<Served>>, Problem> {
+    let app = Arc::clone(app);
+    let names = blocking(move || Ok(app.store.names())).await?;
+    let names = names.inspect_err(|error| tracing::warn!(%error, "the store cannot be listed"));
+    let names = names.unwrap_or_default().into_iter();
+    Ok(names.map(|name| (name, None)).collect())
+}
+
+fn entry(name: String, state: Option<Served>) -> IndexEntry {
+    let (state, reason) = match state {
+        Some(Served::Loading) => ("LOADING", String::new()),
+        Some(Served::Ready(_)) => ("READY", String::new()),
+        Some(Served::Refused(reason)) => ("UNAVAILABLE", reason.to_string()),
+        None => ("UNAVAILABLE", "unloaded".to_owned()),
+    };
+    IndexEntry {
+        name,
+        version: VERSION,
+        state,
+        reason,
+    }
 }
 
 /// Serves a model that is in the store, as `POST /v1/models/{name}/load` does.

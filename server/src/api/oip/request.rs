@@ -11,6 +11,7 @@ use super::binary::{Message, take};
 use super::contract::{Input, output_name};
 use super::input::{self, Data, Images, Tensor};
 use super::object;
+use crate::demand::Lane;
 use crate::engine::Output;
 use crate::input::invalid;
 use crate::problem::Problem;
@@ -38,8 +39,7 @@ pub(crate) struct RequestParameters {
     binary_data_output: Option<bool>,
     /// How long the client waits, in microseconds; 0 is as long as the server does.
     timeout: Option<u64>,
-    /// Read, since Triton's clients send it, and of no effect: `x-priority` has one.
-    #[expect(dead_code, reason = "of no effect")]
+    /// How soon the answer is needed, as Triton counts: 1 before all others, more for later, 0 for `x-priority`'s.
     priority: Option<u64>,
 }
 
@@ -107,6 +107,8 @@ pub(super) struct Asked {
     pub(super) id: Option<String>,
     /// How long the client waits.
     pub(super) timeout: Option<Duration>,
+    /// How soon it needs the answer, where it says so.
+    pub(super) lane: Option<Lane>,
     /// Its images, at least one.
     pub(super) images: Images,
     /// What to send, at least one.
@@ -149,6 +151,7 @@ pub(super) fn read(
         Message::Raw(image) if !image.is_empty() => Ok(Asked {
             id: None,
             timeout: None,
+            lane: None,
             images: Images::Encoded(vec![image]),
             outputs: outputs(None, Form::Binary, offered)?,
         }),
@@ -187,9 +190,19 @@ fn parts(
     Ok(Asked {
         id: request.id,
         timeout: timeout.map(Duration::from_micros),
+        lane: lane(parameters.priority.unwrap_or(0)),
         images,
         outputs,
     })
+}
+
+/// The lane of a priority as Triton counts them.
+const fn lane(priority: u64) -> Option<Lane> {
+    match priority {
+        0 => None,
+        1 => Some(Lane::Interactive),
+        2.. => Some(Lane::Bulk),
+    }
 }
 
 fn images(given: &RequestInput<'_>, tensors: &mut Bytes, limit: usize) -> Result<Images, Problem> {

@@ -15,7 +15,7 @@ use crate::input::{Fields, Upload, invalid};
 use crate::pipeline::Work;
 use crate::problem::Problem;
 use crate::registry::Model;
-use crate::segmentation::Method;
+use crate::segmentation::{Method, Usual};
 use crate::view::View;
 
 /// Most boxes or masks of a request. Each is looked at in every column of the network's input.
@@ -52,7 +52,7 @@ impl Origin {
         let rle = upload.fields.take(RLE)?.map(Given::Rle);
         let mut given = [mask, boxes, rle].into_iter().flatten();
         let Some(first) = given.next() else {
-            let model = |_: &mut Fields| Ok((Arc::clone(model), view));
+            let model = |_: &mut Fields, _: Usual<'_>| Ok((Arc::clone(model), view));
             let method = Method::take(&mut upload.fields, work, model)?;
             return Ok(Self::Made(Box::new(method)));
         };

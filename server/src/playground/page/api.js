@@ -70,8 +70,13 @@ export async function send(request, photos, signal) {
   return { body, timing };
 }
 
-/** The list of models. */
-export async function models() {
-  const { body } = await send({ method: 'GET', path: 'v1/models', query: {}, accept: 'application/json' }, []);
+async function get(path) {
+  const { body } = await send({ method: 'GET', path, query: {}, accept: 'application/json' }, []);
   return JSON.parse(new TextDecoder().decode(body));
 }
+
+/** The list of models. */
+export const models = () => get('v1/models');
+
+/** A model's segmentation heads by name. */
+export const headsOf = async (model) => (await get(`v1/models/${model}`)).segmentation_heads;

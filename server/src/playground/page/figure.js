@@ -23,8 +23,9 @@ export class Figure {
 
   /** What a kind of knowledge takes: the request and how its answer is read. */
   load(kind, settings) {
+    const classes = settings.heads[settings.method]?.classes;
     const [request, read] = {
-      labels: [segmentation, npy],
+      labels: [segmentation, (body) => ({ ...npy(body), classes })],
       regions: [regions, regionList],
       features: [features, (body) => ({ stage: settings.stage, size: settings.size, ...cellsOf(npy(body)) })],
     }[kind];
@@ -39,6 +40,11 @@ export class Figure {
 
   region(id) {
     return this.regions.find((region) => region.id === id);
+  }
+
+  /** What a region is called, where it is a class. */
+  className(id) {
+    return this.labels?.classes?.[id];
   }
 
   /** The label at a place given by shares of width and height. */

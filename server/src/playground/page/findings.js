@@ -9,8 +9,13 @@ const LISTED = 6;
 const number = (value) => value.toLocaleString('en');
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 
-/** What a region is called: with its figure's letter where there are two. */
-export const regionName = (figures, figure, id) => `Region ${figures.length > 1 ? figures[figure].letter : ''}${id}`;
+/** What a region is called: by its class where it is one, with its figure's letter where there are two. */
+export function regionName(figures, figure, id) {
+  const { letter } = figures[figure];
+  const name = figures[figure].className(id);
+  if (name) return figures.length > 1 ? `${letter}: ${name}` : name;
+  return `Region ${figures.length > 1 ? letter : ''}${id}`;
+}
 
 const swatch = (colour) => {
   const made = element('i', { className: 'swatch' });

@@ -2,12 +2,12 @@
 
 import { Answers } from './answers.js';
 import { Cells } from './analysis.js';
-import { hasKey, models, useKey } from './api.js';
+import { hasKey, headsOf, models, useKey } from './api.js';
 import { Figure } from './figure.js';
 import { distanceFindings } from './findings.js';
 import { LAYERS } from './layers.js';
 import { receivePhotos } from './receive.js';
-import { defaults, embeddings } from './requests.js';
+import { METHODS, defaults, embeddings, headMethod } from './requests.js';
 import { settingsPanel } from './settings.js';
 import { snippet } from './snippets.js';
 import { npy } from './tensors.js';
@@ -226,10 +226,17 @@ const receive = receivePhotos(page, { put, problem, count: () => views.length })
 
 // --- the start ---
 
-const showSettings = settingsPanel(page.settings, settings, change);
+let showSettings = settingsPanel(page.settings, settings, change);
 choice(page.layer, 'layer', Object.entries(LAYERS).map(([name, { title }]) => [name, title]), settings.layer, (value) => change('layer', value));
 choice(page.language, 'language', [['curl', 'curl'], ['python', 'Python']], settings.language, (value) => change('language', value));
-page.model.addEventListener('change', () => change('model', page.model.value));
+page.model.addEventListener('change', async () => {
+  try {
+    await meet(page.model.value);
+    change('model', page.model.value);
+  } catch (error) {
+    problem(error);
+  }
+});
 page['problem-close'].addEventListener('click', () => problem());
 page.second.addEventListener('click', (event) => {
   if (views.length < 2) return;
@@ -255,12 +262,21 @@ page['key-form'].addEventListener('submit', (event) => {
 });
 new ResizeObserver(show).observe(page.figures);
 
+/** Makes a model the one that is asked, and shows the ways to segment that it has. */
+async function meet(model) {
+  const heads = model ? await headsOf(model) : {};
+  settings.model = model;
+  settings.heads = Object.fromEntries(Object.entries(heads).map(([name, head]) => [headMethod(name), head]));
+  if (!(settings.method in METHODS || settings.method in settings.heads)) settings.method = defaults().method;
+  showSettings = settingsPanel(page.settings, settings, change);
+}
+
 async function start() {
   try {
     const { data, refused } = await models();
     const option = ({ id, arch, pretrained }) => element('option', { value: id, textContent: `${id} (${arch}${pretrained ? '' : ', untrained'})` });
     page.model.replaceChildren(...data.map(option));
-    settings.model = data.find(({ id }) => id === settings.model)?.id ?? data[0]?.id;
+    await meet(data.find(({ id }) => id === settings.model)?.id ?? data[0]?.id);
     page.model.value = settings.model ?? '';
     if (data.length) {
       problem();

@@ -35,9 +35,13 @@ export const STRIDES = { c2: 4, c3: 8, c4: 16, c5: 32 };
 /** Shorter sides of the network's input, in pixels. */
 export const SIZES = [224, 320, 448, 640];
 
+/** What a model's segmentation heads are called as methods. */
+export const headMethod = (name) => `head:${name}`;
+
 /** What the page starts with. */
 export const defaults = () => ({
   model: undefined,
+  heads: {},
   layer: 'segments',
   method: 'felzenszwalb',
   ...Object.fromEntries(Object.values(METHODS).flatMap(({ parameters }) =>
@@ -54,16 +58,19 @@ function range(first, last) {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-/** The segmentation's own fields; k-means also looks through the network. */
+/** The segmentation's own fields: a head has none but its name. */
 function method(settings) {
-  const names = Object.keys(METHODS[settings.method].parameters);
+  const names = Object.keys(METHODS[settings.method]?.parameters ?? {});
   const fields = { method: settings.method, ...Object.fromEntries(names.map((name) => [name, settings[name]])) };
   return settings.method === 'kmeans' ? { ...fields, stage: settings.stage } : fields;
 }
 
+/** Whether the method looks through the network. */
+const learned = ({ method: name, heads }) => name === 'kmeans' || name in heads;
+
 /** Labels of the segments: `uint16 [height, width]`. */
 export function segmentation(settings) {
-  const network = settings.method === 'kmeans' ? { model: settings.model, size: settings.size } : {};
+  const network = learned(settings) ? { model: settings.model, size: settings.size } : {};
   return {
     path: 'v1/segmentations',
     query: { ...network, ...method(settings) },

@@ -1,17 +1,17 @@
-// The panel of settings: made once, with the parts that a layer does not need hidden.
+// The panel of settings: made once for a model, with the parts that a layer does not need hidden.
 
 import { METHODS, SIZES, STRIDES } from './requests.js';
 import { element, labelledChoice, slider, tick } from './widgets.js';
 
 /** Which parts each layer shows, by what else is chosen. */
-function shown({ layer, method, probe }) {
+function shown({ layer, method, probe, heads }) {
   const clusters = method === 'kmeans';
   const segments = layer === 'segments' || (layer === 'similarity' && probe === 'region');
   const cells = layer === 'similarity' || layer === 'colours';
   return {
     probe: layer === 'similarity',
     method: segments,
-    ...Object.fromEntries(Object.keys(METHODS).map((name) => [name, segments && method === name])),
+    ...Object.fromEntries([...Object.keys(METHODS), ...Object.keys(heads)].map((name) => [name, segments && method === name])),
     stage: cells || (segments && clusters),
     size: cells || segments,
     centred: layer === 'similarity',
@@ -20,10 +20,23 @@ function shown({ layer, method, probe }) {
   };
 }
 
-/** Fills `box`; `change(name, value)` is told what the user sets. Gives a function that shows what a layer needs. */
+/** What a head tells apart, and how well. */
+function aboutHead({ classes, stage, quality }) {
+  const measured = quality ? ` Mean IoU ${quality.mean_iou.toFixed(2)} on ${quality.measured_on}.` : '';
+  return `Classes, by a head that was trained on ${stage}: ${classes.join(', ')}.${measured}`;
+}
+
+/** Every way to segment: what it is called, a hint, and its parameters. */
+function ways(heads) {
+  const trained = Object.entries(heads).map(([name, head]) =>
+    [name, { title: name.slice(name.indexOf(':') + 1), hint: aboutHead(head), parameters: {} }]);
+  return [...Object.entries(METHODS), ...trained];
+}
+
+/** Fills `box` for a model; `change(name, value)` is told what the user sets. Gives a function that shows what a layer needs. */
 export function settingsPanel(box, settings, change) {
   const set = (name) => (value) => change(name, value);
-  const methods = Object.entries(METHODS);
+  const methods = ways(settings.heads);
   const parts = {
     probe: labelledChoice('Compare with', 'probe', [['point', 'A point'], ['region', 'Its region']], settings.probe, set('probe')),
     method: labelledChoice('Segments by', 'method', methods.map(([name, { title }]) => [name, title]), settings.method, set('method')),

@@ -99,8 +99,12 @@ fn outputs_are_those_that_are_asked_for_in_the_form_that_is_asked_for() {
     let request = json!({"id": "7", "inputs": image, "outputs": outputs, "parameters": parameters});
     let asked = asked(&request, b"").unwrap();
     assert_eq!(
-        (asked.id.as_deref(), asked.timeout),
-        (Some("7"), Some(Duration::from_micros(2500)))
+        (asked.id.as_deref(), asked.timeout, asked.lane),
+        (
+            Some("7"),
+            Some(Duration::from_micros(2500)),
+            Some(Lane::Interactive)
+        )
     );
     let expected = [
         AskedOutput {
