@@ -33,6 +33,7 @@ pub fn demo(
             sha256: None,
             layout: "untrained".to_owned(),
         },
+        training: None,
         license: None,
     })
 }

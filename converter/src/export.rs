@@ -203,7 +203,12 @@ fn write_timm(
         spec: manifest.spec,
         reason: "it has no such network",
     };
-    let config = timm::config(manifest.spec, manifest.license.as_deref()).ok_or_else(unfit)?;
+    let config = timm::config(
+        manifest.spec,
+        manifest.preprocess.size(),
+        manifest.license.as_deref(),
+    )
+    .ok_or_else(unfit)?;
     let card = model_card::model_card(manifest, checkpoint, &directory.self_check()?);
     let staged = StagedDirectory::new(place, existing)?;
     let weights = staged.path().join(file::BACKBONE);

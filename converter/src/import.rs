@@ -161,6 +161,7 @@ pub fn import(
         heads,
         ledger: Some(ledger),
         source,
+        training: None,
         license,
     })?;
     Ok(imported)

@@ -12,7 +12,7 @@ use detcon_core::checkpoint::{Checkpoint, FileError, Ledger, Tensors, tensors_to
 use detcon_core::digest::{sha256, sha256_file};
 use detcon_core::files::{Existing, StageError, StagedDirectory};
 use detcon_core::model::{
-    FileEntry, Manifest, ModelName, NameError, Precision, SelfCheckEntry, Source, file,
+    FileEntry, Manifest, ModelName, NameError, Precision, SelfCheckEntry, Source, Training, file,
 };
 use detcon_core::preprocess::{Preprocess, PreprocessError};
 
@@ -22,8 +22,8 @@ use crate::timm;
 
 /// Written at a time.
 const BUFFER: usize = 1 << 20;
-/// Side of the images that upstream evaluates at.
-const EVALUATION_SIZE: u32 = 224;
+/// Side of the images that upstream trains and evaluates at.
+const UPSTREAM_SIZE: u32 = 224;
 
 /// Why a model directory was not written. Nothing of it is left.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum WriteError {
     /// The network gives nothing to check it by.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
-    /// The images that upstream evaluates on cannot be made.
+    /// The images that it is made for cannot be made.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
     /// A file could not be written.
@@ -78,8 +78,18 @@ pub struct Model {
     pub ledger: Option<Ledger>,
     /// Where the weights came from.
     pub source: Source,
+    /// The run that trained the weights, where this project did.
+    pub training: Option<Training>,
     /// SPDX identifier of the weights' licence, where it is known.
     pub license: Option<String>,
+}
+
+impl Model {
+    /// Side of the images that it is made for: those that it was trained on.
+    fn image_size(&self) -> u32 {
+        let training = self.training.as_ref();
+        training.map_or(UPSTREAM_SIZE, |training| training.image_size)
+    }
 }
 
 /// A model directory being made.
@@ -120,7 +130,7 @@ impl ModelWriter {
             Some(ledger) => Some(self.file(file::LEDGER, &json(file::LEDGER, ledger)?)?),
             None => None,
         };
-        if let Some(config) = timm::config(spec, model.license.as_deref()) {
+        if let Some(config) = timm::config(spec, model.image_size(), model.license.as_deref()) {
             self.file(file::TIMM_CONFIG, &json(file::TIMM_CONFIG, &config)?)?;
         }
         let check = self_check::make(&model.checkpoint)?;
@@ -180,12 +190,13 @@ impl ModelWriter {
             name: self.name.clone(),
             spec,
             embedding_size: spec.embedding_size(),
-            preprocess: Preprocess::center_crop(EVALUATION_SIZE)?,
+            preprocess: Preprocess::center_crop(model.image_size())?,
             precisions: vec![Precision::Fp32],
             quality: BTreeMap::new(),
             segmentation_heads: BTreeMap::new(),
             files: self.files.clone(),
             source: model.source.clone(),
+            training: model.training.clone(),
             ledger_sha256,
             self_check,
             pretrained: model.ledger.is_some(),

@@ -3,12 +3,15 @@
 use detcon_core::arch::{Depth, INPUT_MEAN, INPUT_STD, ResNetSpec, Version};
 use serde_json::{Value, json};
 
-/// timm's configuration of a network, where timm has it: plain bottleneck ResNets of width 1.
+/// Pixels of the image in a cell of c5.
+const STRIDE: u32 = 32;
+
+/// timm's configuration of a network for images of `size` pixels, where timm has it: plain bottleneck ResNets of width 1.
 ///
 /// timm's ResNet-18 and 34 have no projection on their first shortcut, its wide ones widen the inner convolutions
 /// only, and its pre-activation ones name every tensor differently.
 #[must_use]
-pub fn config(spec: ResNetSpec, license: Option<&str>) -> Option<Value> {
+pub fn config(spec: ResNetSpec, size: u32, license: Option<&str>) -> Option<Value> {
     let architecture = match (spec.depth(), spec.width(), spec.version()) {
         (
             Depth::ResNet50 | Depth::ResNet101 | Depth::ResNet152 | Depth::ResNet200,
@@ -24,8 +27,8 @@ pub fn config(spec: ResNetSpec, license: Option<&str>) -> Option<Value> {
         "pretrained_cfg": {
             "tag": "detcon",
             "num_classes": 0,
-            "input_size": [3, 224, 224],
-            "pool_size": [7, 7],
+            "input_size": [3, size, size],
+            "pool_size": [size.div_ceil(STRIDE), size.div_ceil(STRIDE)],
             "crop_pct": 0.875,
             "interpolation": "bicubic",
             "fixed_input_size": false,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use detcon_tests::results::median;
 use detcon_tests::{golden, results};
+use detcon_trainer::device::keep_memory;
 use detcon_trainer::learner::Batch;
 use detcon_trainer::loader::Loader;
 use detcon_trainer::recipe::Recipe;
@@ -26,6 +27,7 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return; // `cargo test --benches` only asks whether it builds
     }
+    keep_memory();
     let sanity = sanity();
     println!("sanity: {sanity:.1} s (published code: 70 s)");
     let [float32, bfloat16] = ["float32", "bfloat16"].map(|precision| {

@@ -1,6 +1,9 @@
 //! Where networks compute. The program needs libtorch's CPU half alone; its CUDA half is loaded when it is asked for, so
 //! that one program serves both.
-#![expect(unsafe_code, reason = "loading a library runs its initialisers")]
+#![expect(
+    unsafe_code,
+    reason = "loading a library runs its initialisers, and the shim is C++"
+)]
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use tch::{Cuda, Device};
@@ -10,6 +13,7 @@ const CUDA: &str = "libtorch_cuda.so";
 
 unsafe extern "C" {
     fn detcon_versions(built: *mut u64, found: *mut u64);
+    fn detcon_keep_memory();
 }
 
 /// Why a device cannot be used.
@@ -77,6 +81,13 @@ pub fn check_version() -> Result<String, DeviceError> {
         let [built, found] = [built, found].map(written);
         Err(DeviceError::Version { built, found })
     }
+}
+
+/// Keeps the memory of tensors that are let go of, for the next ones: a step makes and drops thousands, and fresh memory
+/// from the system costs more than the arithmetic of the small ones.
+pub fn keep_memory() {
+    // SAFETY: it sets two numbers of the C library's allocator, which locks itself.
+    unsafe { detcon_keep_memory() };
 }
 
 /// 2.11.0 of 2·2^56 + 11·2^48.

@@ -22,6 +22,7 @@ use self::outputs::Outputs;
 
 pub use self::logs::{Logs, Spread};
 pub use self::outputs::Precision;
+pub(crate) use self::state::part;
 pub use self::state::{Kept, State};
 
 /// The label of an image that has none: it does not count in the classifier's loss.

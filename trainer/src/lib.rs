@@ -9,6 +9,7 @@
 //!   code's own numbers;
 //! - [`objects`]: a data set that is drawn, to try training on;
 //! - `device`: the CPU or CUDA; `distributed`: ranks that train together; `judge`: how good features are;
+//! - `export`: a run's checkpoint to a model directory;
 //! - `frozen`: a model directory's backbone; `finetune`: segmentation heads on its features; `probe`: how good
 //!   they are;
 //! - `loader`: a data set to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`;
@@ -22,6 +23,8 @@ pub mod device;
 #[cfg(feature = "torch")]
 pub mod distributed;
 pub mod example;
+#[cfg(feature = "torch")]
+pub mod export;
 #[cfg(feature = "torch")]
 pub mod finetune;
 #[cfg(feature = "torch")]

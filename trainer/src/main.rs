@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[cfg(feature = "torch")]
-use commands::{finetune, pretrain, probe, sanity};
+use commands::{export, finetune, pretrain, probe, sanity};
 use commands::{masks, objects, report};
 
 /// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
@@ -29,6 +29,9 @@ enum Command {
     /// Trains on shards by a recipe; started again on the same folder, it goes on.
     #[cfg(feature = "torch")]
     Pretrain(pretrain::Arguments),
+    /// Makes a model directory of a run's checkpoint, which detcon-server serves.
+    #[cfg(feature = "torch")]
+    Export(export::Arguments),
     /// Trains a segmentation head on a model's features and adds it to the model.
     #[cfg(feature = "torch")]
     Finetune(finetune::Arguments),
@@ -57,6 +60,8 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Report(arguments) => report::run(arguments),
         #[cfg(feature = "torch")]
         Command::Pretrain(arguments) => pretrain::run(arguments),
+        #[cfg(feature = "torch")]
+        Command::Export(arguments) => export::run(arguments),
         #[cfg(feature = "torch")]
         Command::Finetune(arguments) => finetune::run(arguments),
         #[cfg(feature = "torch")]

@@ -10,6 +10,7 @@ use detcon_core::segment::{SegmentError, SegmentMap};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use self::thing::{CLASSES, SIDE, Thing, ground};
 use crate::random::{below, stream, uniform};
@@ -56,14 +57,15 @@ pub enum ObjectsError {
 /// `shuffled` with the same images, each with the mask of another, and `labelled` with one object an image. The same
 /// counts draw the same images.
 pub fn draw(folder: &Path, counts: Counts) -> Result<(), ObjectsError> {
-    let training = (0..counts.training).map(|image| {
+    let training = (0..counts.training).into_par_iter().map(|image| {
         let mut random = stream(0, "training objects", &[image]);
         let objects = 1 + below(3, &mut random);
         picture(objects, &mut random)
     });
     let training = training.collect::<Result<Vec<_>, _>>()?;
-    let labelled =
-        (0..counts.labelled).map(|image| picture(1, &mut stream(0, "labelled objects", &[image])));
+    let labelled = (0..counts.labelled)
+        .into_par_iter()
+        .map(|image| picture(1, &mut stream(0, "labelled objects", &[image])));
     let labelled = labelled.collect::<Result<Vec<_>, _>>()?;
     let others = training.iter().cycle().skip(1);
     let shuffled = training.iter().zip(others).map(|(sample, other)| Sample {

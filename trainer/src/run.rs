@@ -10,6 +10,7 @@
 //!
 //! Of several ranks the first writes, and all read: the folder is one that all of them see.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ use self::diagnosis::{Diagnosis, Physician};
 use self::metrics::Metrics;
 use self::saver::Saver;
 
-pub use self::checkpoint::{Snapshot, best, latest, read, write};
+pub use self::checkpoint::{Snapshot, best, latest, list, read, write};
+pub(crate) use self::checkpoint::{read_digested, step_of};
 pub use self::diagnosis::Illness;
 pub use self::error::RunError;
 pub use self::metrics::METRICS;
@@ -67,6 +69,8 @@ pub struct StepReport {
     pub images_per_second: f64,
     /// Share of the step's time that it waited for its batch.
     pub waiting: f64,
+    /// Damaged images that were passed over so far, of this rank's share.
+    pub skipped: u64,
     /// Share of the labelled images that their nearest neighbours classify, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn: Option<f64>,
@@ -80,6 +84,7 @@ pub struct Run {
     options: RunOptions,
     group: Option<Arc<Group>>,
     learner: Learner,
+    data: Arc<DataSet>,
     loader: Loader,
     /// None in ranks that do not write.
     metrics: Option<Metrics>,
@@ -132,13 +137,20 @@ impl Run {
             .leads()
             .then(|| Metrics::open(folder, next))
             .transpose()?;
-        let loader = Loader::start(data, recipe, share, next, options.loader_threads)?;
+        let loader = Loader::start(
+            Arc::clone(&data),
+            recipe,
+            share,
+            next,
+            options.loader_threads,
+        )?;
         Ok(Self {
             folder: folder.to_owned(),
             recipe,
             options,
             group,
             learner,
+            data,
             loader,
             metrics,
             judge: None,
@@ -206,6 +218,7 @@ impl Run {
             logs,
             images_per_second: self.recipe.batch as f64 / seconds,
             waiting: waited / seconds,
+            skipped: self.data.damaged_count(),
             knn: None,
         };
         let done = step + 1;
@@ -240,6 +253,18 @@ impl Run {
         let wishes = group.average_of(&[f64::from(u8::from(wish))], self.options.device);
         group.check()?;
         Ok(wishes.iter().any(|&share| share > 0.0))
+    }
+
+    /// Whether this is the rank that writes.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.share().leads()
+    }
+
+    /// The damaged images that were passed over since it was opened, of this rank's share, and what is wrong with each.
+    #[must_use]
+    pub fn damaged(&self) -> BTreeMap<u64, String> {
+        self.data.damaged()
     }
 
     /// What went wrong since this was asked last without stopping the run: checkpoints and metrics that could not be

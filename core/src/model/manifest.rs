@@ -157,6 +157,30 @@ pub struct Source {
     pub layout: String,
 }
 
+/// The run that trained the weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Name of the run's folder.
+    pub run: String,
+    /// The objective: `detcon-b` or `detcon-s`.
+    pub method: String,
+    /// Which of its networks this is: `online`, which learned by gradients, or `target`, which followed it.
+    pub network: String,
+    /// SHA-256 of its `recipe.toml`, which holds every setting.
+    pub recipe_sha256: String,
+    /// Steps that were taken.
+    pub steps: u64,
+    /// Images that they took, counted each time.
+    pub images_seen: u64,
+    /// Seed of the first weights and of all that was drawn.
+    pub seed: u64,
+    /// Side of the views in pixels.
+    pub image_size: u32,
+    /// Version of the trainer that wrote this model.
+    pub version: String,
+}
+
 /// Which file holds the self-check, and how near the answer must be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -193,6 +217,9 @@ pub struct Manifest {
     pub files: BTreeMap<String, FileEntry>,
     /// Where the weights came from.
     pub source: Source,
+    /// The run that trained the weights, where the trainer made this directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
     /// SHA-256 of `ledger.json`; none for an untrained model, which has no source tensors.
     pub ledger_sha256: Option<String>,
     /// The check that a server runs before it serves the model.

@@ -10,7 +10,7 @@ pub use directory::{ModelDirectory, ModelError, list};
 pub use head::{HeadEntry, HeadQuality};
 pub use manifest::{
     FileEntry, Manifest, MeanAndWorst, ModelName, NameError, Precision, Quality, SelfCheckEntry,
-    Source,
+    Source, Training,
 };
 pub use self_check::{Disagreement, SelfCheck};
 pub use update::{ModelUpdate, UpdateError};

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use detcon_core::arch::Stage;
-use detcon_core::model::{HeadEntry, HeadQuality, Manifest, Precision, Quality};
+use detcon_core::model::{HeadEntry, HeadQuality, Manifest, Precision, Quality, Training};
 use detcon_core::segment::HeadKind;
 use serde::Serialize;
 
@@ -78,6 +78,11 @@ pub(crate) struct ModelDetail {
     preprocess: serde_json::Value,
     /// Where the weights came from.
     source: ModelSource,
+    /// The run that trained the weights, where `detcon-train export` made the model: `run`, `method`, `network`,
+    /// `recipe_sha256`, `steps`, `images_seen`, `seed`, `image_size` and `version`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    training: Option<Training>,
     /// SPDX identifier of the weights' licence, where it is known.
     license: Option<String>,
     /// When it was made, RFC 3339.
@@ -240,6 +245,7 @@ pub(crate) async fn describe(
             sha256: manifest.source.sha256.clone(),
             layout: manifest.source.layout.clone(),
         },
+        training: manifest.training.clone(),
         license: manifest.license.clone(),
         created_at: manifest.created.clone(),
         segmentation_heads: heads

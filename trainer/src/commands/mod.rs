@@ -1,6 +1,8 @@
 //! One file a command: its arguments, and what it prints.
 
 #[cfg(feature = "torch")]
+pub(crate) mod export;
+#[cfg(feature = "torch")]
 pub(crate) mod finetune;
 pub(crate) mod masks;
 pub(crate) mod objects;
@@ -8,6 +10,8 @@ pub(crate) mod objects;
 pub(crate) mod pretrain;
 #[cfg(feature = "torch")]
 pub(crate) mod probe;
+#[cfg(feature = "torch")]
+mod progress;
 #[cfg(feature = "torch")]
 pub(crate) mod ranks;
 pub(crate) mod report;

@@ -11,10 +11,13 @@ use detcon_trainer::judge::Judge;
 use detcon_trainer::loader::{DataPlace, DataSet};
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::run::{Run, RunOptions};
-use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::progress::Progress;
 use super::ranks::{DeviceArguments, RankArguments};
+
+/// Damaged images that are listed at the end.
+const SHOWN: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -116,25 +119,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if run.next_step() > 0 {
         eprintln!("going on at step {} of {}", run.next_step(), run.steps());
     }
-    let bar = progress(&run);
+    let mut progress = Progress::of(&run);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     while let Some(report) = run.step()? {
-        bar.set_position(report.step + 1);
-        bar.set_message(format!(
-            "loss {:.3}, rate {:.3}, {:.1} images/s, {:.0} % waiting",
-            report.logs.loss,
-            report.logs.learning_rate,
-            report.images_per_second,
-            100.0 * report.waiting,
-        ));
+        progress.note(&report);
         for warning in run.take_warnings() {
-            bar.suspend(|| eprintln!("detcon-train: {warning}"));
+            progress.warn(&warning);
         }
         if run.any(stop.load(Ordering::Relaxed))? {
-            bar.abandon();
+            progress.end();
             let place = run.save()?;
             println!(
                 "stopped after {} of {} steps, saved in {}: start again to go on",
@@ -142,20 +138,31 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 run.steps(),
                 place.display()
             );
+            tell_skipped(&run);
             return Ok(());
         }
     }
-    bar.finish();
+    progress.end();
     println!(
         "{} steps; the last checkpoint is below {}",
         run.steps(),
         arguments.run.join("checkpoints").display()
     );
+    tell_skipped(&run);
     Ok(())
 }
 
-fn progress(run: &Run) -> ProgressBar {
-    let bar = ProgressBar::new(run.steps()).with_position(run.next_step());
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+/// What was wrong with the images that were passed over.
+fn tell_skipped(run: &Run) {
+    let damaged = run.damaged();
+    if damaged.is_empty() {
+        return;
+    }
+    println!("damaged images that were passed over: {}", damaged.len());
+    for reason in damaged.values().take(SHOWN) {
+        println!("  {reason}");
+    }
+    if damaged.len() > SHOWN {
+        println!("  and {} more", damaged.len() - SHOWN);
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use detcon_trainer::device::{check_version, cuda};
+use detcon_trainer::device::{check_version, cuda, keep_memory};
 use detcon_trainer::distributed::{Group, Rendezvous, Share};
 use tch::Device;
 
@@ -26,6 +26,7 @@ pub(crate) struct DeviceArguments {
 impl DeviceArguments {
     /// The device, of several GPUs the one of a number.
     pub(crate) fn open(&self, number: usize) -> anyhow::Result<Device> {
+        keep_memory();
         Ok(match self.device {
             DeviceKind::Cpu => {
                 check_version()?;

@@ -27,10 +27,10 @@ pub struct State {
 }
 
 /// Where the tensors of each part are kept.
-mod part {
-    pub(super) const ONLINE: &str = "online.";
-    pub(super) const TARGET: &str = "target.";
-    pub(super) const OPTIMIZER: &str = "optimizer.";
+pub(crate) mod part {
+    pub(crate) const ONLINE: &str = "online.";
+    pub(crate) const TARGET: &str = "target.";
+    pub(crate) const OPTIMIZER: &str = "optimizer.";
 }
 
 impl Learner {

@@ -8,6 +8,9 @@ use crate::learner::{Batch, NO_LABEL, View};
 use crate::network::axis;
 use crate::objective::Regions;
 
+/// Images whose colours a CPU changes at once: with the copies on the way they stay in its cache.
+const IN_CACHE: usize = 4;
+
 /// The images of a step, in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
@@ -53,7 +56,6 @@ impl HostBatch {
             .copied()
             .collect();
         let pixels = Tensor::from_slice(&pixels).view([images, side, side, 3]);
-        let pixels = pixels.to_device(device).permute([0, 3, 1, 2]);
         let plans: Vec<Augmentation> = views.iter().map(|view| view.plan.clone()).collect();
         let ids = |of: fn(&DrawnView) -> &[u16]| {
             let ids = views
@@ -66,8 +68,25 @@ impl HostBatch {
                 .to_device(device)
         };
         View {
-            images: apply(&(pixels.to_kind(Kind::Float) / 255.0).contiguous(), &plans),
+            images: augmented(&pixels.to_device(device), &plans),
             regions: Regions::new(&ids(|view| &view.grid), ids(|view| &view.ids)),
         }
     }
+}
+
+/// Images of bytes, `[N, H, W, 3]`, as floats with their colours changed, `[N, 3, H, W]`.
+fn augmented(pixels: &Tensor, plans: &[Augmentation]) -> Tensor {
+    let at_once = match pixels.device() {
+        Device::Cpu => IN_CACHE,
+        Device::Cuda(_) | Device::Mps | Device::Vulkan => plans.len(),
+    };
+    let parts = pixels.split(axis(at_once), 0);
+    let parts = parts
+        .iter()
+        .zip(plans.chunks(at_once))
+        .map(|(part, plans)| {
+            let channels = part.permute([0, 3, 1, 2]).contiguous();
+            apply(&(channels.to_kind(Kind::Float) / 255.0), plans)
+        });
+    Tensor::cat(&parts.collect::<Vec<_>>(), 0)
 }

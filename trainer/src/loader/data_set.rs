@@ -116,6 +116,13 @@ impl DataSet {
             .clone()
     }
 
+    /// How many were met so far.
+    #[must_use]
+    pub fn damaged_count(&self) -> u64 {
+        let damaged = self.damaged.lock();
+        damaged.unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+
     /// What `make` makes of an image, or of the next one where that is damaged.
     pub(super) fn nearest_intact<T>(
         &self,

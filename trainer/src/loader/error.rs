@@ -73,6 +73,14 @@ pub enum LoaderError {
         /// What is wrong.
         cause: RegionError,
     },
+    /// A class that the classifier does not have.
+    #[error("image {image} is of class {label} (counted from 0): give --set heads.classes={} or more", label + 1)]
+    Label {
+        /// Its place in the data set.
+        image: u64,
+        /// Its class.
+        label: u32,
+    },
     /// Too many records are damaged.
     #[error("{damaged} of {images} images cannot be used, more than 1 in 100; the last: {last}")]
     Damaged {
@@ -102,6 +110,7 @@ impl LoaderError {
             | Self::Empty
             | Self::TooMany
             | Self::Cache { .. }
+            | Self::Label { .. }
             | Self::Damaged { .. }
             | Self::Threads(_) => false,
         }

@@ -47,6 +47,7 @@ pub(super) struct ViewPair {
     crop: CropSettings,
     colors: [ViewSettings; 2],
     mask_samples: usize,
+    classes: usize,
 }
 
 impl ViewPair {
@@ -56,6 +57,7 @@ impl ViewPair {
             crop: recipe.crop,
             colors: [recipe.first_view, recipe.second_view],
             mask_samples: recipe.mask_samples,
+            classes: recipe.heads.classes,
         }
     }
 
@@ -66,6 +68,12 @@ impl ViewPair {
         seed: u64,
         [epoch, image]: [u64; 2],
     ) -> Result<DrawnImage, LoaderError> {
+        if let Some(label) = picture
+            .label
+            .filter(|&label| label as usize >= self.classes)
+        {
+            return Err(LoaderError::Label { image, label });
+        }
         let mut random = stream(seed, "views", &[epoch, image]);
         let mut view = |colors| {
             let view = self.view(&picture.pixels, &picture.mask, colors, &mut random);

@@ -88,7 +88,7 @@ impl Network {
     }
 
     /// A tensor of the table, by its name: a weight, or a moving average's value.
-    fn stored(&self, name: &str) -> checkpoint::Tensor {
+    pub(crate) fn stored(&self, name: &str) -> checkpoint::Tensor {
         match (self.weights.get(name), self.averages.get(name)) {
             (Some(weight), _) => to_core(weight),
             (None, Some(average)) => to_core(&average.value(self.decay)),

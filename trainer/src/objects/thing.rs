@@ -29,6 +29,9 @@ const TEXTURES: [Texture; 3] = [Texture::Stripes, Texture::Checks, Texture::Dots
 #[expect(clippy::cast_possible_truncation, reason = "a dozen")]
 pub(super) const CLASSES: u32 = (SHAPES.len() * TEXTURES.len()) as u32;
 
+/// Farthest that any shape comes from its centre, in radii.
+const REACH: f64 = 1.1;
+
 /// What classes are called, by number: `striped disc`.
 pub(super) fn class_names() -> Vec<String> {
     let texture = |texture| match texture {
@@ -96,6 +99,9 @@ impl Thing {
     /// The colour at a column and row, where the thing covers it.
     pub(super) fn at(&self, [column, row]: [f64; 2]) -> Option<Rgb> {
         let (across, down) = (column - self.centre[0], row - self.centre[1]);
+        if across.abs().max(down.abs()) > REACH * self.radius {
+            return None;
+        }
         let (sin, cos) = self.turn.sin_cos();
         let (across, down) = (cos * across + sin * down, cos * down - sin * across);
         let (x, y) = (across / self.radius, down / self.radius);
@@ -106,13 +112,16 @@ impl Thing {
             Shape::Triangle => y > -0.6 && y + 1.9 * x.abs() < 0.95,
             Shape::Cross => near < 0.3 && far < 0.95,
         };
+        if !covers {
+            return None;
+        }
         let [u, v] = [across, down].map(|it| (it / self.period).rem_euclid(1.0));
         let second = match self.texture {
             Texture::Stripes => v < 0.5,
             Texture::Checks => (u < 0.5) == (v < 0.5),
             Texture::Dots => (u - 0.5).hypot(v - 0.5) < 0.32,
         };
-        covers.then(|| self.colors[usize::from(second)])
+        Some(self.colors[usize::from(second)])
     }
 }
 

@@ -145,6 +145,11 @@ fn get(place: &Path, name: &str) -> Result<Vec<u8>, RunError> {
 
 /// The state that a checkpoint holds.
 pub fn read(place: &Path) -> Result<State, RunError> {
+    Ok(read_digested(place)?.0)
+}
+
+/// The state that a checkpoint holds, and the SHA-256 of its tensors' file.
+pub(crate) fn read_digested(place: &Path) -> Result<(State, String), RunError> {
     let about = about(place)?;
     let bytes = get(place, TENSORS)?;
     if sha256(&bytes) != about.sha256 {
@@ -158,14 +163,20 @@ pub fn read(place: &Path) -> Result<State, RunError> {
         let updates = about.updates.get(&name).copied().unwrap_or(0);
         (name, Kept { tensor, updates })
     });
-    Ok(State {
+    let state = State {
         step: about.step,
         tensors: kept.collect(),
-    })
+    };
+    Ok((state, about.sha256))
+}
+
+/// The step of the checkpoint at a place, from the folder's name.
+pub(crate) fn step_of(place: &Path) -> Option<u64> {
+    place.file_name()?.to_str()?.parse().ok()
 }
 
 /// The checkpoints of a run, oldest first.
-fn list(run: &Path) -> Result<Vec<PathBuf>, RunError> {
+pub fn list(run: &Path) -> Result<Vec<PathBuf>, RunError> {
     let folder = run.join(FOLDER);
     let failed = |cause| RunError::file(&folder, cause);
     let entries = match fs::read_dir(&folder) {
@@ -176,10 +187,7 @@ fn list(run: &Path) -> Result<Vec<PathBuf>, RunError> {
     let mut places = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        let step = path
-            .file_name()
-            .and_then(|name| name.to_str()?.parse::<u64>().ok());
-        places.extend(step.map(|step| (step, path)));
+        places.extend(step_of(&path).map(|step| (step, path)));
     }
     places.sort();
     Ok(places.into_iter().map(|(_, path)| path).collect())

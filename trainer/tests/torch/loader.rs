@@ -41,7 +41,7 @@ fn batches_are_the_same_for_any_number_of_threads_and_from_any_step() {
 }
 
 /// A shard of PNG images of 8 vertical stripes, whose red says which segment is where.
-fn striped(folder: &Path, images: u32) {
+pub(crate) fn striped(folder: &Path, images: u32) {
     let mut writer = RecordWriter::new(File::create(folder.join("train-00000-of-00001")).unwrap());
     for number in 0..images {
         let (height, width) = (100 + number, 160);
@@ -111,15 +111,20 @@ fn labels_come_with_their_images() {
     assert!(Vec::<i64>::try_from(&device.labels).unwrap().contains(&-1));
 }
 
+/// A bit of the first record changes.
+pub(crate) fn damage_first(folder: &Path) {
+    let path = folder.join("train-00000-of-00001");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+}
+
 #[test]
 fn damaged_records_are_passed_over_up_to_one_in_a_hundred() {
     let folder = tempfile::tempdir().unwrap();
     for (images, tolerated) in [(150, true), (20, false)] {
         striped(folder.path(), images);
-        let path = folder.path().join("train-00000-of-00001");
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[40] ^= 1;
-        fs::write(&path, bytes).unwrap();
+        damage_first(folder.path());
         let recipe = recipe(&["batch=20", "image_size=32"]);
         let data = Arc::new(DataSet::open(folder.path(), recipe.masks).unwrap());
         assert_eq!(data.len(), u64::from(images));
@@ -150,6 +155,19 @@ fn damaged_records_are_passed_over_up_to_one_in_a_hundred() {
             );
         }
     }
+}
+
+#[test]
+fn a_class_that_the_classifier_does_not_have_says_which_setting_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    striped(folder.path(), 20);
+    let recipe = recipe(&["batch=20", "image_size=32", "heads.classes=4"]);
+    let (_, mut loader) = Loader::open(folder.path(), recipe, 0, NonZeroUsize::MIN).unwrap();
+    let error = loader.next().unwrap().unwrap_err().to_string();
+    assert!(
+        error.contains("(counted from 0): give --set heads.classes="),
+        "{error}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod augment;
 mod cases;
 mod encoder;
+mod export;
 mod golden;
 mod images;
 mod judging;

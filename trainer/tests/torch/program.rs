@@ -8,6 +8,8 @@ use detcon_trainer::random::{below, stream};
 use detcon_trainer::run::{latest, read};
 use serde_json::Value;
 
+use crate::loader::{damage_first, striped};
+
 fn detcon_train(arguments: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_detcon-train"));
     program.args(arguments).output().unwrap()
@@ -85,14 +87,15 @@ fn a_run_that_is_told_to_stop_saves_and_goes_on_later() {
 
 /// `pretrain` with `tiny`, as a process.
 fn pretrain(run: &Path, arguments: &[&str]) -> Command {
+    pretrain_on(&directory().join("tfrecord"), run, arguments)
+}
+
+/// The same on other images.
+fn pretrain_on(data: &Path, run: &Path, arguments: &[&str]) -> Command {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/tiny.toml");
     let mut program = Command::new(env!("CARGO_BIN_EXE_detcon-train"));
     program.arg("pretrain").arg("--recipe").arg(recipe);
-    program
-        .arg("--data")
-        .arg(directory().join("tfrecord"))
-        .arg("--run")
-        .arg(run);
+    program.arg("--data").arg(data).arg("--run").arg(run);
     // Sums in parallel could be taken in another order.
     program.args(arguments).env("OMP_NUM_THREADS", "1");
     program.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -184,11 +187,48 @@ fn a_rank_that_is_killed_stops_the_others_with_its_number() {
         let said = String::from_utf8_lossy(&left.stderr);
         let expected = format!("rank {killed} of 2 no longer answers");
         assert_eq!(left.status.code(), Some(1));
+        let failure: Vec<_> = said.lines().filter(|it| !it.starts_with("step ")).collect();
         assert!(
-            said.contains(&expected) && said.trim().lines().count() == 1,
+            matches!(failure[..], [one] if one.contains(&expected)),
             "{said}"
         );
     }
+}
+
+#[test]
+fn a_run_without_a_terminal_says_in_lines_how_far_it_is_and_at_the_end_what_it_passed_over() {
+    let (data, run) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    striped(data.path(), 100);
+    damage_first(data.path());
+    let settings = [
+        "--set",
+        "batch=20",
+        "--set",
+        "duration.steps=6",
+        "--set",
+        "image_size=32",
+        "--set",
+        "heads.classes=100",
+    ];
+    let output = pretrain_on(data.path(), run.path(), &settings)
+        .output()
+        .unwrap();
+    let [said, told] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+    assert!(output.status.success(), "{told}");
+    let told: Vec<_> = told.lines().collect();
+    assert!(told[0].starts_with("step 1 of 6: loss "), "{told:?}");
+    assert!(
+        told[told.len() - 1].starts_with("step 6 of 6: "),
+        "{told:?}"
+    );
+    assert!(
+        said.contains("damaged images that were passed over: 1\n  "),
+        "{said}"
+    );
+    assert!(said.contains("checksum"), "{said}");
+    let metrics = std::fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!(last["skipped"], 1);
 }
 
 /// As a scheduler that takes the machine away without asking, at whatever moment.

@@ -17,7 +17,7 @@ const OPTIONS: RunOptions = RunOptions {
     device: Device::Cpu,
 };
 
-fn recipe(overrides: &[&str]) -> Recipe {
+pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/tiny.toml");
     let overrides: Vec<String> = overrides.iter().map(|&it| it.to_owned()).collect();
     Recipe::read(&path, &overrides).unwrap()
@@ -29,7 +29,7 @@ fn open(folder: &Path, recipe: &Recipe) -> Result<Run, RunError> {
     Run::open(folder, &directory().join("tfrecord"), *recipe, OPTIONS)
 }
 
-fn finish(folder: &Path, recipe: &Recipe) {
+pub(crate) fn finish(folder: &Path, recipe: &Recipe) {
     let mut run = open(folder, recipe).unwrap();
     while run.step().unwrap().is_some() {}
 }

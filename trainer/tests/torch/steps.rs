@@ -9,11 +9,12 @@ use detcon_core::segment::SegmentMap;
 use detcon_tests::golden::Tensors;
 use detcon_trainer::distributed::{Group, Share};
 use detcon_trainer::learner::{Batch, Learner, LearnerSettings, Logs, Precision, View};
+use detcon_trainer::network::to_core;
 use detcon_trainer::objective::{LocalNegatives, LossSettings, Regions};
 use detcon_trainer::optimizer::{Lars, LarsSettings, Optimizer};
 use detcon_trainer::schedule::{LearningRate, TargetDecay};
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::golden::{
     Names, assert_near, byte, difference, float, generated, integer, json, setting,
@@ -24,12 +25,22 @@ const LOGS_TOLERANCE: f64 = 1e-3;
 /// A gradient or change below this is 0 but for rounding: biases before a batch norm have none.
 const ZERO: f64 = 1e-6;
 
+/// Where each step after the first starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Where the one before ended.
+    Own,
+    /// At the weights that the published code had then: what is found is this step's doing alone.
+    Published,
+}
+
 /// Steps of a golden file, as one of the ranks of a group where there is one: logs, gradients, and the change of every
 /// weight and moving average in each step. Gives the largest error.
 pub(crate) fn three_steps(
     file: &Tensors,
     kind: Kind,
     tolerance: f64,
+    start: Start,
     group: Option<&Arc<Group>>,
 ) -> f64 {
     let mut worst = 0.0_f64;
@@ -67,12 +78,36 @@ pub(crate) fn three_steps(
                 last.insert(name, now);
             }
         }
+        match start {
+            Start::Own => {}
+            Start::Published => {
+                take_weights(&mut learner, &expected);
+                for (_, ends) in last.iter_mut().filter(|(name, _)| is_weight(name)) {
+                    ends[0] = ends[1].copy();
+                }
+            }
+        }
     }
     assert_eq!(
         learner.step_number(),
         setting::<u64>(file, "first_step") + logs.len() as u64
     );
     worst
+}
+
+/// Whether a name of a [`snapshot`] is a weight's, and no moving average's.
+fn is_weight(name: &str) -> bool {
+    name.starts_with("online.") || name.starts_with("target.")
+}
+
+/// Puts the published weights in place of a learner's own.
+fn take_weights(learner: &mut Learner, published: &BTreeMap<String, Tensor>) {
+    let mut state = learner.state();
+    for (name, weight) in published.iter().filter(|(name, _)| is_weight(name)) {
+        let kept = state.tensors.get_mut(name);
+        kept.expect("the state has every weight").tensor = to_core(weight);
+    }
+    learner.restore(&state, Device::Cpu).unwrap();
 }
 
 /// The difference of two changes (what was found, what was expected), not of values: a missing update shows, however
