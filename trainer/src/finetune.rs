@@ -267,7 +267,7 @@ impl<P: FnMut(Progress)> Features<'_, P> {
             classes: self.settings.classes.names().len(),
             ignored: self.settings.ignored,
         };
-        let mut made = Vec::with_capacity(pairs.len());
+        let mut found = Vec::with_capacity(pairs.len());
         for part in pairs.chunks(AT_ONCE) {
             let read = part.par_iter().map(|pair| {
                 let (pixels, label) = pair.read(ids)?;
@@ -277,7 +277,7 @@ impl<P: FnMut(Progress)> Features<'_, P> {
             for (input, label) in read.collect::<Result<Vec<_>, FinetuneError>>()? {
                 let features = model.features(&[&input], self.settings.stage);
                 let features = features.squeeze_dim(0).to_device(Device::Cpu).contiguous();
-                made.push(make(features, label));
+                found.push(make(features, label));
             }
             self.done += part.len();
             (self.progress)(Progress::Features {
@@ -285,7 +285,7 @@ impl<P: FnMut(Progress)> Features<'_, P> {
                 images: self.images,
             });
         }
-        Ok(made)
+        Ok(found)
     }
 }
 

@@ -18,7 +18,7 @@ impl Classes {
     /// Names, all different.
     pub fn new(names: Vec<String>) -> Result<Self, FinetuneError> {
         let mut seen = BTreeSet::new();
-        if let Some(id) = names.iter().position(|name| name.is_empty()) {
+        if let Some(id) = names.iter().position(String::is_empty) {
             return Err(refused(format!("class {id} has no name")));
         }
         if let Some(twice) = names.iter().find(|&name| !seen.insert(name)) {

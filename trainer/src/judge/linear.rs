@@ -59,6 +59,7 @@ pub struct LinearResult<const N: usize> {
 }
 
 /// Learns from `known` and classifies `asked`; `tops` says among how many first classes the right one counts.
+#[must_use]
 pub fn probe<const N: usize>(
     known: &Vectors,
     asked: &Vectors,
