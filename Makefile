@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn test test-clients test-schema test-browser screenshots test-torch test-tensorflow check bench openapi fuzz clean
+.PHONY: help serve learn test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test-tensorflow: .deps/tensorflow ## reads shards with TensorFlow as upstream do
 		--scale 100 --min-size 20 --output target/test-tensorflow > /dev/null
 	PYTHONPATH=.deps/tensorflow $(PYTHON) tests/python/parse_shards.py target/test-tensorflow
 	PYTHONPATH=.deps/tensorflow $(PYTHON) tests/python/parse_shards.py tests/golden/tfrecord
+
+test-docker: ## builds the server's image and starts it (needs root: apt-get install buildah debootstrap)
+	scripts/test_docker.sh
 
 check: .deps/onnxruntime .deps/libtorch $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check

@@ -2,6 +2,7 @@
 """Fetches what cargo cannot into .deps/: pinned, and checked against SHA-256 digests.
 
   fetch_dependencies.py onnxruntime   .deps/onnxruntime/libonnxruntime.so, the library that the server loads
+  fetch_dependencies.py onnxruntime-gpu   .deps/onnxruntime-gpu, the same library for NVIDIA's GPUs, with its CUDA provider
   fetch_dependencies.py numpy         .deps/python/numpy, with which the tests make checkpoints
   fetch_dependencies.py libtorch      .deps/libtorch, headers and CPU libraries that the trainer is built against
   fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
@@ -32,6 +33,15 @@ WHEEL_PLATFORMS = {
 }
 
 
+# Of ONNX Runtime's wheel, with or without CUDA: the libraries and the notices, by the names that they get.
+ONNXRUNTIME_FILES = {
+    r"onnxruntime/capi/libonnxruntime\.(?:so\.[\d.]+|[\d.]+dylib|dylib)": "libonnxruntime.so",
+    r"onnxruntime/capi/libonnxruntime_providers_cuda\.so": "libonnxruntime_providers_cuda.so",
+    r"onnxruntime/capi/libonnxruntime_providers_shared\.so": "libonnxruntime_providers_shared.so",
+    r"onnxruntime/LICENSE": "LICENSE",
+    r"onnxruntime/ThirdPartyNotices\.txt": "ThirdPartyNotices.txt",
+}
+
 # Of PyTorch's wheel (which is built for CUDA) only what a CPU needs: without libtorch_cuda.so there, programs are linked
 # to libtorch_cpu and libc10 alone. libtorch_cpu itself wants two small libraries of NVIDIA's.
 LIBTORCH_FILES = re.compile(
@@ -55,11 +65,13 @@ def onnxruntime(pins, folder, scratch):
         f"--platform={WHEEL_PLATFORMS[machine]}", "--require-hashes", f"--requirement={pins}", f"--dest={scratch}")
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        (library,) = [name for name in archive.namelist()
-                      if name.startswith("onnxruntime/capi/libonnxruntime.")]
-        for member, name in [(library, "libonnxruntime.so"), ("onnxruntime/LICENSE", "LICENSE"),
-                             ("onnxruntime/ThirdPartyNotices.txt", "ThirdPartyNotices.txt")]:
-            (folder / name).write_bytes(archive.read(member))
+        members = {member: name for member in archive.namelist()
+                   for pattern, name in ONNXRUNTIME_FILES.items() if re.fullmatch(pattern, member)}
+        for member, name in members.items():
+            with archive.open(member) as source, open(folder / name, "wb") as target:
+                shutil.copyfileobj(source, target)
+        if not (folder / "libonnxruntime.so").exists():
+            sys.exit(f"fetch_dependencies: {wheel.name} holds no libonnxruntime")
 
 
 def libtorch(pins, folder, scratch):
@@ -90,6 +102,7 @@ def environment(pins, folder, scratch):
 
 TARGETS = {
     "onnxruntime": (onnxruntime, "onnxruntime"),
+    "onnxruntime-gpu": (onnxruntime, "onnxruntime-gpu"),
     "libtorch": (libtorch, "libtorch"),
     "numpy": (environment, "python"),
     "torch": (environment, "torch"),

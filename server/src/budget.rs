@@ -46,7 +46,11 @@ impl Budget {
             |microseconds| Duration::from_micros(microseconds.into()),
         );
         Self {
-            compute: Compute { threads, spinning },
+            compute: Compute {
+                device: arguments.device,
+                threads,
+                spinning,
+            },
             decode,
         }
     }

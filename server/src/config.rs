@@ -49,9 +49,18 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Models")]
 pub struct ModelArguments {
-    /// Directory of model directories; each is served under its name.
+    /// Directory of model directories, each served under its name; or a store of them: `s3://BUCKET/PREFIX`, `gs://…`
+    /// or `az://…`, with credentials from the environment as that store's own tools read them.
     #[arg(long, env = "DETCON_MODELS", value_name = "DIR")]
     pub models: PathBuf,
+    /// Where models of a store elsewhere are kept; they are served from there.
+    #[arg(
+        long,
+        env = "DETCON_CACHE",
+        value_name = "DIR",
+        default_value = "cache"
+    )]
+    pub cache: PathBuf,
     /// Model of the requests that name none [default: the only one, where there is one].
     #[arg(long, env = "DETCON_DEFAULT_MODEL", value_name = "NAME")]
     pub default_model: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use detcon_core::arch::Stage;
@@ -9,6 +10,7 @@ use detcon_core::checkpoint::Tensor;
 use detcon_core::model::{ModelDirectory, Precision};
 use detcon_runtime::LoadError;
 use ort::environment::Environment;
+use ort::ep::CUDA;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::TensorRef;
@@ -53,6 +55,15 @@ pub enum EngineError {
     Runtime {
         /// What it said.
         #[from]
+        source: ort::Error,
+    },
+    /// There is no GPU, or ONNX Runtime cannot use it.
+    #[error(
+        "CUDA cannot be used: {source}; give --onnxruntime a library for GPUs (libonnxruntime_providers_cuda.so is beside it) \
+         and let LD_LIBRARY_PATH name the folders of CUDA and cuDNN, or serve with --device cpu"
+    )]
+    Cuda {
+        /// What ONNX Runtime said.
         source: ort::Error,
     },
     /// The model has no graph of the precision.
@@ -109,9 +120,36 @@ pub struct Batch {
     pub images: Vec<u8>,
 }
 
+/// Where sessions compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// On the processor.
+    #[default]
+    Cpu,
+    /// On the GPU of this number, by ONNX Runtime's CUDA provider.
+    Cuda(i32),
+}
+
+impl FromStr for Device {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = match text {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => "0",
+            _ => text.strip_prefix("cuda:").unwrap_or_default(),
+        };
+        let number: Result<u8, _> = number.parse();
+        let number = number.map_err(|_| "give cpu, cuda, or cuda:N for the GPU of number N")?;
+        Ok(Self::Cuda(number.into()))
+    }
+}
+
 /// How sessions compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compute {
+    /// Where.
+    pub device: Device,
     /// Threads of a session.
     pub threads: NonZeroUsize,
     /// How long threads without work wait in a loop, which spares a call of the system's and takes the processor from
@@ -225,7 +263,18 @@ fn main_session(
 }
 
 fn session(runtime: &Runtime, graph: &Path, compute: Compute) -> Result<Session, EngineError> {
-    Ok(Session::builder(&runtime.environment)?
+    let mut builder = Session::builder(&runtime.environment)?;
+    if let Device::Cuda(number) = compute.device {
+        // TensorFloat-32 would keep 10 bits of a product's 23: not what the self-check holds a model to.
+        let provider = CUDA::default().with_device_id(number).with_tf32(false);
+        let provider = provider.build().error_on_failure();
+        builder = builder
+            .with_execution_providers([provider])
+            .map_err(|error| EngineError::Cuda {
+                source: error.into(),
+            })?;
+    }
+    Ok(builder
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(ort::Error::from)?
         .with_intra_threads(compute.threads.get())

@@ -17,6 +17,7 @@ pub mod engine;
 mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod health;
 mod input;
 mod observe;
 mod pipeline;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 use detcon_server::bench::{self, BenchArguments};
 use detcon_server::config::Config;
+use detcon_server::health::{self, HealthArguments};
 use detcon_server::{Example, GREETING, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,17 +26,23 @@ struct Arguments {
 enum Task {
     Serve(Box<Config>),
     Bench(Box<BenchArguments>),
+    Health(HealthArguments),
 }
 
 impl Task {
     fn parse() -> Self {
         let bench = BenchArguments::augment_args(clap::Command::new("bench"));
+        let health = HealthArguments::augment_args(clap::Command::new("health"));
         let command = Arguments::command()
             .subcommand(bench)
+            .subcommand(health)
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true);
         let matches = command.get_matches();
         let parsed = match matches.subcommand() {
+            Some(("health", matches)) => {
+                HealthArguments::from_arg_matches(matches).map(Self::Health)
+            }
             Some((_bench, matches)) => {
                 BenchArguments::from_arg_matches(matches).map(|it| Self::Bench(Box::new(it)))
             }
@@ -51,6 +58,7 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Serve(config) => serve(&config),
         Task::Bench(arguments) => measure(&arguments),
+        Task::Health(arguments) => health::ask(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

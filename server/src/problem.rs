@@ -240,6 +240,11 @@ pub(crate) enum Problem {
     /// No room for an upload.
     #[error("The server's disk is full: nothing was stored.")]
     StorageFull,
+    /// A change that the store elsewhere did not take.
+    #[error(
+        "The store of the models did not take the change: try again. The server's log says why."
+    )]
+    StoreUnreachable,
     /// An upload that is not known, or no longer.
     #[error("There is no import {id:?}: /v1/imports lists those since the server's start.")]
     UnknownImport {
@@ -358,6 +363,7 @@ impl Problem {
                 Row(412, "precondition-failed", "Precondition failed")
             }
             Self::StorageFull => Row(507, "storage-full", "Disk full"),
+            Self::StoreUnreachable => Row(502, "store-unreachable", "Store not reached"),
             Self::UnknownImport { .. } => Row(404, "unknown-import", "Unknown import"),
             Self::UnknownFile { .. } => Row(404, "unknown-file", "Unknown file"),
             Self::RangeNotSatisfiable { .. } => {

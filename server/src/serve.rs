@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use detcon_core::model::list;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -27,7 +29,7 @@ use crate::protect::tls::{self, TlsError};
 use crate::protect::{Gate, KeysError, Protection};
 use crate::registry::watch::{Change, Watch};
 use crate::registry::{EngineOptions, Example, Registry, StoreError};
-use crate::store::{ReceiveLimits, Served, Store, Worker};
+use crate::store::{ReceiveLimits, Remote, RemoteError, Served, Store, Worker};
 
 /// What the program prints before its address, once it can be reached.
 pub const GREETING: &str = "detcon-server listens on ";
@@ -38,6 +40,9 @@ pub enum ServeError {
     /// The store cannot be served from.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store elsewhere cannot be used, and the cache has nothing of it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// ONNX Runtime could not be loaded.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -86,6 +91,9 @@ impl Server {
 
     /// The same with ONNX Runtime loaded already, which a process can do once.
     pub async fn start_with(config: &Config, runtime: Runtime) -> Result<Self, ServeError> {
+        let mut config = config.clone();
+        let remote = keep_in_step(&mut config.models).await?;
+        let config = &config;
         let (registry, directories) =
             Registry::open(&config.models.models, config.models.default_model.clone())?;
         let protect = &config.protect;
@@ -119,7 +127,7 @@ impl Server {
             config.limits.image(),
             config.limits.timeout(),
         );
-        let (store, uploads) = open_store(config)?;
+        let (store, uploads) = open_store(config, remote.clone())?;
         let app = Arc::new(App::new(registry, pipeline, limits, protection, store));
         let options = EngineOptions {
             precision: config.engine.precision,
@@ -139,6 +147,7 @@ impl Server {
             app: Arc::clone(&app),
             runtime,
             options,
+            remote,
         };
         let loaded = loading.start(&config.models, directories, stopped);
         let waits = Waits {
@@ -209,8 +218,34 @@ impl Server {
     }
 }
 
+/// Where `models` names a store elsewhere: brings its folder in the cache up to date, and puts the folder in the
+/// address's place. A store that does not answer is a warning where the cache has models of it.
+async fn keep_in_step(models: &mut ModelArguments) -> Result<Option<Arc<Remote>>, ServeError> {
+    if !Remote::is_address(&models.models) {
+        return Ok(None);
+    }
+    let (address, cache) = (models.models.display().to_string(), models.cache.clone());
+    let handle = Handle::current();
+    let opened = tokio::task::spawn_blocking(move || {
+        let remote = Remote::open(&address, &cache, handle)?;
+        if let Err(error) = remote.sync() {
+            if list(remote.folder())?.is_empty() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "models are served from the cache");
+        }
+        Ok(remote)
+    });
+    let remote = opened.await.map_err(ServeError::End)??;
+    remote.folder().clone_into(&mut models.models);
+    Ok(Some(Arc::new(remote)))
+}
+
 /// The store, and who takes uploads to it where they are allowed.
-fn open_store(config: &Config) -> Result<(Store, Option<Worker>), ServeError> {
+fn open_store(
+    config: &Config,
+    remote: Option<Arc<Remote>>,
+) -> Result<(Store, Option<Worker>), ServeError> {
     let root = config.models.models.clone();
     if !config.uploads.allow_uploads {
         return Ok((Store::read_only(root), None));
@@ -219,7 +254,7 @@ fn open_store(config: &Config) -> Result<(Store, Option<Worker>), ServeError> {
         bytes: config.uploads.max_upload_bytes,
         wait: config.limits.timeout(),
     };
-    let (store, worker) = Store::writable(root, limits).map_err(ServeError::Uploads)?;
+    let (store, worker) = Store::writable(root, remote, limits).map_err(ServeError::Uploads)?;
     Ok((store, Some(worker)))
 }
 
@@ -228,6 +263,7 @@ struct Loader {
     app: Arc<App>,
     runtime: Runtime,
     options: EngineOptions,
+    remote: Option<Arc<Remote>>,
 }
 
 impl Loader {
@@ -249,6 +285,9 @@ impl Loader {
             let _ = loaded.send(true); // the server may be gone already
             while !every.is_zero() && stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout)
             {
+                if let Some(Err(error)) = self.remote.as_ref().map(|remote| remote.sync()) {
+                    tracing::warn!(%error, "models elsewhere not looked at; those that are served stay");
+                }
                 self.follow(watch.look());
             }
         });

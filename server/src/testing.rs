@@ -19,7 +19,7 @@ use crate::app::{App, router};
 use crate::batch::{BatchLimits, Run};
 use crate::budget::Turns;
 use crate::config::PrecisionChoice;
-use crate::engine::{Batch, Compute, EngineError, Output};
+use crate::engine::{Batch, Compute, Device, EngineError, Output};
 use crate::fetch::Fetcher;
 use crate::input::{BodyMemory, Limits};
 use crate::pipeline::Pipeline;
@@ -87,6 +87,7 @@ fn options(limits: BatchLimits) -> EngineOptions {
     EngineOptions {
         precision: PrecisionChoice::Fp32,
         compute: Compute {
+            device: Device::Cpu,
             threads: NonZeroUsize::MIN,
             spinning: Duration::ZERO,
         },

@@ -1,5 +1,7 @@
 //! The program itself: how it starts, how it refuses, how it ends.
 
+#[path = "program/remote.rs"]
+mod remote;
 #[path = "program/uploads.rs"]
 mod uploads;
 

@@ -9,7 +9,7 @@ use detcon_core::arch::Depth;
 use detcon_core::checkpoint::Checkpoint;
 use detcon_core::model::Precision;
 use detcon_core::reference;
-use detcon_server::engine::{Batch, Compute, Engine, Output};
+use detcon_server::engine::{Batch, Compute, Device, Engine, Output};
 use detcon_tests::golden::{self, EncoderCase};
 use detcon_tests::models;
 use detcon_tests::service::RUNTIME;
@@ -64,6 +64,7 @@ fn the_reference_forward_pass_equals_the_published_code() {
 
 /// Two threads, so that what one leaves to another is tested too.
 const COMPUTE: Compute = Compute {
+    device: Device::Cpu,
     threads: NonZeroUsize::new(2).unwrap(),
     spinning: Duration::ZERO,
 };

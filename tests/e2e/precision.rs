@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use detcon_core::image::{ImageLimits, decode};
 use detcon_core::model::{ModelDirectory, Precision};
-use detcon_server::engine::{Batch, Compute, Engine, Output};
+use detcon_server::engine::{Batch, Compute, Device, Engine, Output};
 use detcon_tests::service::{self, RUNTIME, Service};
 use detcon_tests::{golden, models};
 use reqwest::{Client, Response};
@@ -119,6 +119,7 @@ fn an_image_has_the_same_embedding_alone_and_in_any_batch() {
     for arch in ["tiny", "resnet18", "resnet50"] {
         let model = models::imported(arch, 0);
         let compute = Compute {
+            device: Device::Cpu,
             threads: NonZeroUsize::new(2).unwrap(),
             spinning: Duration::ZERO,
         };

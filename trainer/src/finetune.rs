@@ -1,7 +1,7 @@
 //! Trains a segmentation head on a model's features, which stay as they are, and puts it into the model's directory.
 //!
 //! Images are seen as the server sees them: decoded, the whole of each with its shorter side at the head's size. The
-//! features are computed once and kept in memory; the head learns from labels at the network's input size. It is
+//! features are computed once and kept in memory; the head learns from labels at a quarter of the network's input size. It is
 //! measured by the code that serves it, at the images' own size, on images that it did not learn from.
 //!
 //! Source of the protocol: linear and FCN heads on frozen features, as the literature transfers with (He et al. 2020;
@@ -39,6 +39,9 @@ pub use self::folder::LabelledFolder;
 
 /// Images that are decoded at once.
 const AT_ONCE: usize = 32;
+/// Pixels of the network's input to a pixel of the labels that are learned from: scores that are interpolated from a
+/// stride of 16 or more say nothing finer, and a loss at every pixel takes most of the time.
+const LABEL_STRIDE: u32 = 4;
 /// What stands for the ignored id in a loss.
 const IGNORED: i64 = -100;
 
@@ -103,7 +106,7 @@ pub enum Progress {
 struct Lesson {
     /// float32 `[C, h, w]` on the CPU.
     features: Tensor,
-    /// int16 `[H, W]` of the network's input, on the CPU.
+    /// int16 `[H, W]` of a quarter of the network's input, on the CPU; -1 counts for nothing.
     labels: Tensor,
 }
 
@@ -233,10 +236,11 @@ impl<P: FnMut(Progress)> Features<'_, P> {
         let view = self.view;
         let ignored = self.settings.ignored;
         self.of(model, pairs, |features, label| {
-            let [height, width] = view.whole_size(label.height(), label.width());
+            let input = view.whole_size(label.height(), label.width());
+            let size = input.map(|side| side.div_ceil(LABEL_STRIDE));
             Lesson {
                 features,
-                labels: nearest(&label, [height, width], ignored),
+                labels: nearest(&label, size, ignored),
             }
         })
     }

@@ -104,6 +104,7 @@ impl From<NetworkField> for Network {
         (status = 415, description = "The body is neither an archive nor a checkpoint, or encoded.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "No model can be made of it, or its digest is another.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 500, description = "The server failed.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 502, description = "The store elsewhere did not take it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Too many uploads at once.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 507, description = "The server's disk is full.", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -176,6 +177,7 @@ fn answer(app: &App, id: &str, status: StatusCode, place: String) -> Result<Resp
         (status = 404, description = "No such model.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "The model is not the one that `If-Match` names.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 500, description = "The server failed.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 502, description = "The store elsewhere did not take it.", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn remove(

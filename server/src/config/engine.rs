@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum, value_parser};
 use detcon_core::model::{Manifest, Precision};
 
 use super::count;
+use crate::engine::Device;
 
 /// How models are run.
 #[derive(Args, Clone, Debug)]
@@ -15,6 +16,15 @@ pub struct EngineArguments {
     /// ONNX Runtime's shared library [default: beside the program, then .deps/onnxruntime/, then the system's].
     #[arg(long, env = "DETCON_ONNXRUNTIME", value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
+    /// Where models compute: cpu, cuda, or cuda:N for the GPU of number N. CUDA needs a library of ONNX Runtime's that
+    /// is built for it.
+    #[arg(
+        long,
+        env = "DETCON_DEVICE",
+        value_name = "DEVICE",
+        default_value = "cpu"
+    )]
+    pub device: Device,
     /// Precision that embeddings are computed in; features and regions are float32's always.
     #[arg(
         long,
@@ -45,7 +55,7 @@ pub struct EngineArguments {
 /// Which of a model's precisions embeddings are computed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PrecisionChoice {
-    /// int8 where the model has it with its quality measured and the processor multiplies bytes exactly, else fp32.
+    /// int8 on processors that multiply bytes exactly, where the model has it with its quality measured, else fp32.
     Auto,
     /// 32-bit floats.
     Fp32,
@@ -56,9 +66,9 @@ pub enum PrecisionChoice {
 }
 
 impl PrecisionChoice {
-    /// The precision of a model.
+    /// The precision of a model on a device.
     #[must_use]
-    pub fn of(self, manifest: &Manifest) -> Precision {
+    pub fn of(self, manifest: &Manifest, device: Device) -> Precision {
         match self {
             Self::Fp32 => Precision::Fp32,
             Self::Int8 => Precision::Int8,
@@ -66,7 +76,7 @@ impl PrecisionChoice {
             Self::Auto => {
                 let measured = manifest.precisions.contains(&Precision::Int8)
                     && manifest.quality.contains_key(&Precision::Int8);
-                if measured && multiplies_bytes_exactly() {
+                if measured && device == Device::Cpu && multiplies_bytes_exactly() {
                     Precision::Int8
                 } else {
                     Precision::Fp32

@@ -66,6 +66,7 @@ fn every() -> Vec<Problem> {
         Problem::MalformedMultipart { detail: text() },
         Problem::NotFound { path: text() },
         Problem::MethodNotAllowed { method: text() },
+        Problem::StoreUnreachable,
         Problem::UploadsOff,
         Problem::UploadTooLarge { limit: 1 },
         Problem::DigestMismatch {

@@ -225,7 +225,8 @@ fn checked(path: &Path, runtime: &Runtime, options: &EngineOptions) -> Result<Ch
         let head = directory.segmentation_head(name)?;
         heads.extend(head.map(|head| (name.to_string(), Arc::new(head))));
     }
-    let precision = options.precision.of(directory.manifest());
+    let device = options.compute.device;
+    let precision = options.precision.of(directory.manifest(), device);
     let mut engine = Engine::open(runtime, &directory, precision, options.compute)?;
     let check = directory.self_check_of(precision)?;
     let batch = Batch {

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::archive::{ArchiveError, unpack};
 use super::imports::{Phase, Ticket};
 use super::receive::unwritten;
-use super::{BODY, Condition, Writer, staging};
+use super::{BODY, Condition, Writer, not_elsewhere, staging};
 use crate::problem::Problem;
 
 /// Who serves the models of the store.
@@ -132,12 +132,17 @@ fn install(job: &Job, writer: &Writer) -> Result<(Stored, String), Problem> {
     serving.check(&made).map_err(failed)?;
 
     let _held = writer.hold();
+    let _turn = writer.remote.as_ref().map(|remote| remote.hold());
     let place = writer.place(&job.name);
     let existing = job.condition.holds(&writer.root, &job.name)?;
     let stored = match existing {
         Existing::Keep => Stored::New,
         Existing::Replace => Stored::Replaced,
     };
+    if let Some(remote) = &writer.remote {
+        let pushed = remote.push(&directory);
+        pushed.map_err(|error| not_elsewhere(&error))?;
+    }
     put(&made, &place, existing).map_err(unstaged)?;
     serving.load(&place);
     Ok((stored, directory.digest().to_owned()))

@@ -10,6 +10,7 @@ mod imports;
 mod install;
 mod pinned;
 mod receive;
+mod remote;
 mod served;
 mod staging;
 
@@ -29,6 +30,7 @@ pub(crate) use imports::{Imports, Phase, Record};
 pub(crate) use install::{Form, Serving, Stored, Worker};
 pub(crate) use pinned::{Pinned, PinnedFile};
 pub(crate) use receive::ReceiveLimits;
+pub(crate) use remote::{Remote, RemoteError};
 pub(crate) use served::Served;
 
 use crate::problem::Problem;
@@ -56,6 +58,8 @@ pub(crate) struct Store {
 pub(crate) struct Writer {
     root: PathBuf,
     staging: Staging,
+    /// The store elsewhere that the folder is kept in step with, if any.
+    remote: Option<Arc<Remote>>,
     limits: ReceiveLimits,
     receiving: Semaphore,
     imports: Arc<Imports>,
@@ -102,12 +106,17 @@ impl Store {
         Self { root, writer: None }
     }
 
-    /// The models in `root`, and whoever takes uploads to it.
-    pub(crate) fn writable(root: PathBuf, limits: ReceiveLimits) -> io::Result<(Self, Worker)> {
+    /// The models in `root`, and whoever takes uploads to it, and to the store that it is kept in step with.
+    pub(crate) fn writable(
+        root: PathBuf,
+        remote: Option<Arc<Remote>>,
+        limits: ReceiveLimits,
+    ) -> io::Result<(Self, Worker)> {
         let (queue, jobs) = mpsc::channel(MAX_WAITING);
         let writer = Arc::new(Writer {
             staging: Staging::open(&root)?,
             root: root.clone(),
+            remote,
             limits,
             receiving: Semaphore::new(MAX_RECEIVING),
             imports: Arc::default(),
@@ -189,7 +198,13 @@ impl Writer {
     pub(crate) fn remove(&self, name: &ModelName, condition: &Condition) -> Result<(), Problem> {
         let _held = self.hold();
         let place = self.existing(name)?;
+        let _turn = self.remote.as_ref().map(|remote| remote.hold());
         condition.holds(&self.root, name)?;
+        let elsewhere = self
+            .remote
+            .as_ref()
+            .map_or(Ok(()), |remote| remote.delete(name));
+        elsewhere.map_err(|error| not_elsewhere(&error))?;
         let serving = self.serving()?;
         let remove = || {
             let directory = self.staging.upload()?;
@@ -248,6 +263,12 @@ impl Writer {
     pub(crate) fn place(&self, name: &ModelName) -> PathBuf {
         self.root.join(name.as_str())
     }
+}
+
+/// The store elsewhere did not take a change: what is served stays as it was.
+fn not_elsewhere(error: &RemoteError) -> Problem {
+    tracing::error!(%error, "the store elsewhere was not changed");
+    Problem::StoreUnreachable
 }
 
 /// Puts a directory's names on the disk.

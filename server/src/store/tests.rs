@@ -62,7 +62,7 @@ impl Server {
 
     fn refusing(refusal: Option<&'static str>) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let (store, worker) = Store::writable(root.path().to_owned(), LIMITS).unwrap();
+        let (store, worker) = Store::writable(root.path().to_owned(), None, LIMITS).unwrap();
         let (sender, loaded) = mpsc::channel();
         worker
             .start(Told {

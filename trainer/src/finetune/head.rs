@@ -27,8 +27,9 @@ impl Spread {
         let (mut sum, mut squares, mut cells) = (Tensor::from(0.0), Tensor::from(0.0), 0);
         for image in features {
             let image = image.to_kind(Kind::Double).flatten(1, 2);
-            sum += image.sum_dim_intlist([1].as_slice(), false, None);
-            squares += image.square().sum_dim_intlist([1].as_slice(), false, None);
+            sum = sum + image.sum_dim_intlist([1].as_slice(), false, None);
+            let squared = image.square();
+            squares = squares + squared.sum_dim_intlist([1].as_slice(), false, None);
             cells += image.size()[1];
         }
         let mean = sum / cells;

@@ -6,6 +6,7 @@ mod encoder;
 mod export;
 mod golden;
 mod images;
+mod judging;
 mod loader;
 mod loss;
 mod masks;

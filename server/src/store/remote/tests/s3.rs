@@ -1,0 +1,52 @@
+//! An S3 server in this process, which keeps its objects in a temporary folder.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+pub(crate) const BUCKET: &str = "models";
+pub(crate) const KEY: &str = "key";
+pub(crate) const SECRET: &str = "secret";
+
+/// A server, its folder, and the runtime that it lives as long as.
+pub(crate) struct S3 {
+    _runtime: Runtime,
+    pub(crate) folder: TempDir,
+    pub(crate) address: SocketAddr,
+}
+
+impl S3 {
+    pub(crate) fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(BUCKET)).unwrap();
+        let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
+        service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        let service = service.build();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let server = Builder::new(TokioExecutor::new());
+                    // A client that closes a connection is no fault.
+                    let _ = server.serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        });
+        Self {
+            _runtime: runtime,
+            folder,
+            address,
+        }
+    }
+}
