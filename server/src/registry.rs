@@ -4,13 +4,14 @@ mod model;
 pub(crate) mod watch;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use detcon_core::model::{self as store, ModelError};
+use detcon_core::model::ModelError;
 
 pub(crate) use model::{EngineOptions, Model, check};
 
@@ -102,12 +103,11 @@ impl Registry {
         }
     }
 
-    /// Lists the store's models, all of them loading; returns their directories too.
+    /// The models of these directories, all of them loading.
     pub(crate) fn open(
-        store: &Path,
+        directories: &[PathBuf],
         default: Option<String>,
-    ) -> Result<(Self, Vec<PathBuf>), StoreError> {
-        let directories = store::list(store)?;
+    ) -> Result<Self, StoreError> {
         let names: Vec<_> = directories.iter().map(|path| name(path)).collect();
         if let Some(name) = default.as_ref().filter(|name| !names.contains(name)) {
             return Err(StoreError::DefaultModel {
@@ -116,8 +116,7 @@ impl Registry {
             });
         }
         let models = names.into_iter().map(|name| (name, State::Loading));
-        let registry = Self::new(models.collect(), default);
-        Ok((registry, directories))
+        Ok(Self::new(models.collect(), default))
     }
 
     /// Notes that the models that were there at the start are decided about. Those that come later do not make the
@@ -144,7 +143,7 @@ impl Registry {
                 announce(&model, start);
                 self.serve(name, model);
             }
-            Err(refusal) => self.refuse(name, &refusal),
+            Err(refusal) => self.refuse(path, &refusal),
         }
     }
 
@@ -167,8 +166,9 @@ impl Registry {
         self.retire(before);
     }
 
-    fn refuse(&self, name: String, refusal: &Refusal) {
-        let reason: Arc<str> = refusal.to_string().into();
+    /// Does not serve what is at `path`, or should be. A model that is served under its name is served on.
+    pub(crate) fn refuse(&self, path: &Path, refusal: &dyn Error) {
+        let (name, reason): (_, Arc<str>) = (name(path), refusal.to_string().into());
         let mut models = self.write();
         if let Some(State::Ready(_)) = models.states.get(&name) {
             tracing::error!(model = name, %reason, "its successor was refused; the model is served on");

@@ -74,6 +74,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
+    remote: Option<Arc<Remote>>,
     loaded: watch::Receiver<bool>,
     waits: Waits,
     delay: Duration,
@@ -83,7 +84,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads ONNX Runtime, binds the address, and starts to load the models, one after the other.
+    /// Loads ONNX Runtime, binds the address, and starts to fetch and load the models, one after the
+    /// other.
     pub async fn start(config: &Config) -> Result<Self, ServeError> {
         let runtime = Runtime::load(&config.engine.library())?;
         Self::start_with(config, runtime).await
@@ -92,10 +94,14 @@ impl Server {
     /// The same with ONNX Runtime loaded already, which a process can do once.
     pub async fn start_with(config: &Config, runtime: Runtime) -> Result<Self, ServeError> {
         let mut config = config.clone();
-        let remote = keep_in_step(&mut config.models).await?;
+        let remote = connect(&mut config.models).await?;
         let config = &config;
-        let (registry, directories) =
-            Registry::open(&config.models.models, config.models.default_model.clone())?;
+        let directories = match &remote {
+            Some((_, directories)) => directories.clone(),
+            None => list(&config.models.models).map_err(StoreError::from)?,
+        };
+        let remote = remote.map(|(remote, _)| remote);
+        let registry = Registry::open(&directories, config.models.default_model.clone())?;
         let protect = &config.protect;
         let protection = Protection {
             gate: Gate::open(protect.api_keys.clone())?,
@@ -147,7 +153,7 @@ impl Server {
             app: Arc::clone(&app),
             runtime,
             options,
-            remote,
+            remote: remote.clone(),
         };
         let loaded = loading.start(&config.models, directories, stopped);
         let waits = Waits {
@@ -159,6 +165,7 @@ impl Server {
             listener,
             address,
             app,
+            remote,
             loaded,
             waits,
             delay: config.listen.shutdown_delay,
@@ -195,10 +202,13 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        let (closing, delay) = (Arc::clone(&self.app), self.delay);
+        let (closing, remote, delay) = (Arc::clone(&self.app), self.remote, self.delay);
         let asked = async move {
             shutdown.await;
             closing.close();
+            if let Some(remote) = remote {
+                remote.end();
+            }
             tracing::info!("shutting down");
             tokio::time::sleep(delay).await;
         };
@@ -218,9 +228,11 @@ impl Server {
     }
 }
 
-/// Where `models` names a store elsewhere: brings its folder in the cache up to date, and puts the folder in the
-/// address's place. A store that does not answer is a warning where the cache has models of it.
-async fn keep_in_step(models: &mut ModelArguments) -> Result<Option<Arc<Remote>>, ServeError> {
+/// Where `models` names a store elsewhere: lists its models, and puts its folder in the cache in the address's place.
+/// A store that does not answer is a warning where the cache has models of it.
+async fn connect(
+    models: &mut ModelArguments,
+) -> Result<Option<(Arc<Remote>, Vec<PathBuf>)>, ServeError> {
     if !Remote::is_address(&models.models) {
         return Ok(None);
     }
@@ -228,17 +240,19 @@ async fn keep_in_step(models: &mut ModelArguments) -> Result<Option<Arc<Remote>>
     let handle = Handle::current();
     let opened = tokio::task::spawn_blocking(move || {
         let remote = Remote::open(&address, &cache, handle)?;
-        if let Err(error) = remote.sync() {
-            if list(remote.folder())?.is_empty() {
+        let directories = remote.look().or_else(|error| {
+            let cached = list(remote.folder())?;
+            if cached.is_empty() {
                 return Err(error);
             }
             tracing::warn!(%error, "models are served from the cache");
-        }
-        Ok(remote)
+            Ok(cached)
+        })?;
+        Ok::<_, RemoteError>((remote, directories))
     });
-    let remote = opened.await.map_err(ServeError::End)??;
+    let (remote, directories) = opened.await.map_err(ServeError::End)??;
     remote.folder().clone_into(&mut models.models);
-    Ok(Some(Arc::new(remote)))
+    Ok(Some((Arc::new(remote), directories)))
 }
 
 /// The store, and who takes uploads to it where they are allowed.
@@ -279,7 +293,7 @@ impl Loader {
         tokio::task::spawn_blocking(move || {
             let mut watch = Watch::new(store);
             for directory in directories {
-                self.load(&directory);
+                self.bring(&directory);
             }
             self.app.registry.started();
             let _ = loaded.send(true); // the server may be gone already
@@ -302,6 +316,21 @@ impl Loader {
             }
         }
         self.app.registry.unload_retired();
+    }
+
+    /// Loads a model that has to be fetched first where the store is elsewhere. One that cannot be is refused, unless
+    /// the cache has it as it was.
+    fn bring(&self, directory: &Path) {
+        let remote = self.remote.as_ref();
+        let Err(error) = remote.map_or(Ok(()), |remote| remote.bring(directory)) else {
+            return self.load(directory);
+        };
+        if directory.is_dir() {
+            tracing::warn!(path = %directory.display(), %error, "model not fetched: the cache's is served");
+            self.load(directory);
+        } else {
+            self.app.registry.refuse(directory, &error);
+        }
     }
 
     fn load(&self, directory: &Path) {

@@ -38,7 +38,7 @@ fn store() -> tempfile::TempDir {
     store
 }
 
-/// Waits for the line that a ready server prints.
+/// Waits for the line that a server prints when every model is served or refused.
 fn wait_until_ready(server: &mut Child) -> Vec<String> {
     let lines = BufReader::new(server.stdout.take().unwrap())
         .lines()
@@ -46,7 +46,8 @@ fn wait_until_ready(server: &mut Child) -> Vec<String> {
     let mut seen = Vec::new();
     for line in lines {
         seen.push(line);
-        if seen.last().unwrap().starts_with("try: curl") {
+        let last = seen.last().unwrap();
+        if last.starts_with("try: curl") || last.starts_with("no model is served") {
             break;
         }
     }

@@ -1,6 +1,6 @@
 //! What is known about each request, whatever becomes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::http::{HeaderValue, Method};
@@ -218,4 +218,33 @@ async fn the_id_of_a_request_is_in_its_answer_and_in_its_problem() {
     assert_eq!(found.body, Value::Null);
     let timing = found.headers["server-timing"].to_str().unwrap();
     assert!(timing.starts_with("total;dur="), "{timing}");
+}
+
+/// Metrics that a text names, wherever it does.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("detcon_") || word.starts_with("process_"))
+}
+
+#[tokio::test]
+async fn what_the_dashboard_and_the_manifests_name_is_there() {
+    let router = serving([("tiny", ready(answers(), 4))]);
+    assert_eq!(answer(&router, post("/v1/embeddings")).await.status, 200);
+    let found = metrics(&router).await;
+    let served: BTreeSet<_> = found.keys().flat_map(|sample| named(sample)).collect();
+    for (file, text) in [
+        (
+            "grafana/dashboards/detcon.json",
+            include_str!("../../../docker/grafana/dashboards/detcon.json"),
+        ),
+        (
+            "kubernetes/server.yaml",
+            include_str!("../../../docker/kubernetes/server.yaml"),
+        ),
+    ] {
+        let named: BTreeSet<_> = named(text).collect();
+        assert!(!named.is_empty(), "{file} names no metric");
+        let unknown: Vec<_> = named.difference(&served).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}");
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use detcon_converter::demo::demo;
 use detcon_core::files::Existing;
+use detcon_core::model::{file, list};
 use serde_json::Value;
 use ureq::Agent;
 
@@ -165,4 +166,26 @@ fn a_store_that_refuses_is_one_line_that_says_what_to_do() {
         said.contains("refuses the credentials") && said.contains("AWS_SECRET_ACCESS_KEY"),
         "{said}"
     );
+}
+
+#[test]
+fn a_model_that_is_not_what_its_manifest_says_is_refused_with_the_reason() {
+    let (store, cache) = (store(), tempfile::tempdir().unwrap());
+    let s3 = bucket_of(store.path());
+    let model = s3.folder.path().join(BUCKET).join(PREFIX).join("try");
+    let whole = fs::read(model.join(file::BACKBONE)).unwrap();
+    fs::write(model.join(file::BACKBONE), vec![0; whole.len()]).unwrap();
+    let server = Server::start(remote(&s3, SECRET, cache.path()));
+    let get = |path| agent().get(format!("{}{path}", server.url)).call().unwrap();
+    assert_eq!(get("/livez").status(), 200);
+    assert_eq!(get("/readyz").status(), 503);
+    let said = get("/v1/models").body_mut().read_to_string().unwrap();
+    assert!(said.contains("not what its manifest says"), "{said}");
+    let kept = fs::read_dir(cache.path()).unwrap().flatten();
+    let kept = kept.map(|folder| list(&folder.path()).unwrap());
+    assert_eq!(kept.flatten().count(), 0);
+    fs::write(model.join(file::BACKBONE), whole).unwrap();
+    while server.models().is_empty() {
+        std::thread::sleep(POLL);
+    }
 }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use detcon_core::digest::sha256;
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, RetryConfig};
+use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
 use tokio::runtime::Handle;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_util::sync::CancellationToken;
 
 use super::{Remote, RemoteError};
 
@@ -20,6 +21,11 @@ use super::{Remote, RemoteError};
 const RETRIES: usize = 3;
 /// Longest time for a request with its tries.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A file may take long; a connection on which nothing arrives is given up.
+const WAITS: [(ClientConfigKey, &str); 2] = [
+    (ClientConfigKey::Timeout, "1 day"),
+    (ClientConfigKey::ReadTimeout, "20 seconds"),
+];
 /// Digits of the digest that keeps two stores' folders in one cache apart.
 const DIGITS: usize = 12;
 
@@ -68,6 +74,7 @@ impl Remote {
             folder,
             handle,
             turn: Mutex::new(()),
+            ended: CancellationToken::new(),
         })
     }
 }
@@ -79,24 +86,27 @@ fn store(scheme: &str, url: &str) -> object_store::Result<Option<Arc<dyn ObjectS
         ..RetryConfig::default()
     };
     Ok(Some(match scheme {
-        "s3" => Arc::new(
-            AmazonS3Builder::from_env()
-                .with_url(url)
-                .with_retry(retry)
-                .build()?,
-        ),
-        "gs" => Arc::new(
-            GoogleCloudStorageBuilder::from_env()
-                .with_url(url)
-                .with_retry(retry)
-                .build()?,
-        ),
-        "az" => Arc::new(
-            MicrosoftAzureBuilder::from_env()
-                .with_url(url)
-                .with_retry(retry)
-                .build()?,
-        ),
+        "s3" => {
+            let builder = AmazonS3Builder::from_env().with_url(url).with_retry(retry);
+            let builder = WAITS.into_iter().fold(builder, |builder, (key, wait)| {
+                builder.with_config(AmazonS3ConfigKey::Client(key), wait)
+            });
+            Arc::new(builder.build()?)
+        }
+        "gs" => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_url(url);
+            let builder = WAITS.into_iter().fold(builder, |builder, (key, wait)| {
+                builder.with_config(GoogleConfigKey::Client(key), wait)
+            });
+            Arc::new(builder.with_retry(retry).build()?)
+        }
+        "az" => {
+            let builder = MicrosoftAzureBuilder::from_env().with_url(url);
+            let builder = WAITS.into_iter().fold(builder, |builder, (key, wait)| {
+                builder.with_config(AzureConfigKey::Client(key), wait)
+            });
+            Arc::new(builder.with_retry(retry).build()?)
+        }
         _ => return Ok(None),
     }))
 }

@@ -22,16 +22,16 @@ impl Remote {
     /// Brings one model in step: nothing is done where the cache has this manifest.
     pub(super) fn fetch(&self, name: &ModelName) -> Result<(), RemoteError> {
         let key = self.key(name, file::MANIFEST);
-        let bytes = self.handle.block_on(async {
+        let bytes = self.until_end(async {
             let found = self.store.get(&key).await?;
             if found.meta.size > MAX_MANIFEST_BYTES {
                 return Ok(None);
             }
             found.bytes().await.map(Some)
         });
-        let bytes = bytes.map_err(|source| self.failed(source))?;
+        let bytes = bytes?.map_err(|source| self.failed(source))?;
         let bytes = bytes.ok_or_else(|| damaged(&key, "too long for a manifest"))?;
-        let place = self.folder.join(name.as_str());
+        let place = self.place(name);
         if fs::read(place.join(file::MANIFEST)).is_ok_and(|cached| cached == bytes) {
             return Ok(());
         }
@@ -89,12 +89,10 @@ impl Remote {
                 range: Some(GetRange::Bounded(have..entry.bytes)),
                 ..GetOptions::default()
             };
-            let (handle, failed) = (&self.handle, |source| self.failed(source));
-            let found = handle
-                .block_on(self.store.get_opts(key, options))
-                .map_err(failed)?;
-            let mut pieces = found.into_stream();
-            while let Some(piece) = handle.block_on(pieces.try_next()).map_err(failed)? {
+            let failed = |source| self.failed(source);
+            let found = self.until_end(self.store.get_opts(key, options))?;
+            let mut pieces = found.map_err(failed)?.into_stream();
+            while let Some(piece) = self.until_end(pieces.try_next())?.map_err(failed)? {
                 file.write_all(&piece).map_err(io)?;
             }
         }

@@ -19,6 +19,7 @@ use detcon_core::model::{ModelError, ModelName, file, list};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 /// Why a store elsewhere cannot be used, or a model of it.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,9 @@ pub enum RemoteError {
         /// What the system said.
         source: io::Error,
     },
+    /// The server ends, and waits for nothing more.
+    #[error("not fetched: the server ends")]
+    Ended,
     /// A model could not be put in its place.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -98,6 +102,8 @@ pub(crate) struct Remote {
     handle: Handle,
     /// Held while the folder is brought in step, and while an upload goes to both.
     turn: Mutex<()>,
+    /// Cancelled when the server ends.
+    ended: CancellationToken,
 }
 
 impl Remote {
@@ -112,23 +118,50 @@ impl Remote {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches what has come or changed and removes what has gone. A model that cannot be fetched is logged, and what
-    /// the cache has of it stays. Blocks; an error is about the store as a whole.
-    pub(crate) fn sync(&self) -> Result<(), RemoteError> {
+    /// Fetches nothing more, and breaks off what is being fetched.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Where the models that are there now have their places in the folder, sorted; what has gone goes from there too.
+    /// Blocks; an error is about the store as a whole.
+    pub(crate) fn look(&self) -> Result<Vec<PathBuf>, RemoteError> {
         let _turn = self.hold();
         let there = self.names()?;
-        for name in &there {
-            if let Err(error) = self.fetch(name) {
-                tracing::warn!(model = name.as_str(), %error, "model not fetched");
-            }
-        }
+        let there: Vec<_> = there.iter().map(|name| self.place(name)).collect();
         for place in list(&self.folder)? {
-            let name = place.file_name().unwrap_or_default().to_string_lossy();
-            if !there.iter().any(|there| there.as_str() == name) {
+            if !there.contains(&place) {
+                let name = place.file_name().unwrap_or_default().to_string_lossy();
                 let hidden = self.folder.join(format!(".{name}.gone"));
                 let removed =
                     fs::rename(&place, &hidden).and_then(|()| fs::remove_dir_all(&hidden));
                 removed.map_err(|source| cache(&place, source))?;
+            }
+        }
+        Ok(there)
+    }
+
+    /// Brings one place that was listed in step. Blocks.
+    pub(crate) fn bring(&self, place: &Path) -> Result<(), RemoteError> {
+        let _turn = self.hold();
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        match ModelName::try_from(name.into_owned()) {
+            Ok(name) => self.fetch(&name),
+            Err(_) => Ok(()), // not ours
+        }
+    }
+
+    /// Fetches what has come or changed and removes what has gone. A model that cannot be fetched is logged, and what
+    /// the cache has of it stays. Blocks; an error is about the store as a whole.
+    pub(crate) fn sync(&self) -> Result<(), RemoteError> {
+        for place in self.look()? {
+            match self.bring(&place) {
+                Err(RemoteError::Ended) => return Err(RemoteError::Ended),
+                Err(error) => {
+                    let model = place.file_name().unwrap_or_default().to_string_lossy();
+                    tracing::warn!(%model, %error, "model not fetched");
+                }
+                Ok(()) => {}
             }
         }
         Ok(())
@@ -138,7 +171,7 @@ impl Remote {
     fn names(&self) -> Result<BTreeSet<ModelName>, RemoteError> {
         use futures_util::TryStreamExt as _;
         let listed = self.store.list(Some(&self.prefix)).try_collect::<Vec<_>>();
-        let listed = self.handle.block_on(listed);
+        let listed = self.until_end(listed)?;
         let listed = listed.map_err(|source| self.unlisted(source))?;
         let manifests = listed.iter().filter_map(|object| {
             let mut parts = object.location.prefix_match(&self.prefix)?;
@@ -149,7 +182,16 @@ impl Remote {
         Ok(manifests.collect())
     }
 
-    /// Where a file of a model is; the files of its heads are in a folder of theirs.
+    /// Waits for what was asked of the store, while the server runs.
+    fn until_end<T>(&self, asked: impl Future<Output = T>) -> Result<T, RemoteError> {
+        let answer = self.handle.block_on(self.ended.run_until_cancelled(asked));
+        answer.ok_or(RemoteError::Ended)
+    }
+
+    fn place(&self, name: &ModelName) -> PathBuf {
+        self.folder.join(name.as_str())
+    }
+
     fn key(&self, name: &ModelName, file: &str) -> Key {
         let model = self.prefix.clone().join(name.as_str());
         file.split('/').fold(model, Key::join)

@@ -128,6 +128,19 @@ fn a_fetch_goes_on_where_it_broke_off() {
 }
 
 #[test]
+fn after_the_end_nothing_is_fetched() {
+    let s3 = S3::start();
+    let cache = tempfile::tempdir().unwrap();
+    let remote = open(&s3, BUCKET, SECRET, cache.path());
+    remote.push(&model(0).1).unwrap();
+    let places = remote.look().unwrap();
+    assert_eq!(places, [remote.folder().join("a")]);
+    remote.end();
+    assert!(matches!(remote.bring(&places[0]), Err(RemoteError::Ended)));
+    assert_eq!(cached(&remote), None);
+}
+
+#[test]
 fn what_is_wrong_with_a_store_is_said() {
     let s3 = S3::start();
     let cache = tempfile::tempdir().unwrap();
