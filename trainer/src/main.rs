@@ -12,7 +12,7 @@ use commands::{masks, objects, report};
 
 /// Pretrains with DetCon, and makes what it trains on: TFRecord shards of images with their segments.
 #[derive(Parser)]
-#[command(name = "detcon-train", version, max_term_width = 100)]
+#[command(name = "detcon-train", version, max_term_width = 100, after_long_help = include_str!("help/program.txt"))]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

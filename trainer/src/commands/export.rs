@@ -9,6 +9,7 @@ use detcon_trainer::device::check_version;
 use detcon_trainer::export::{At, ExportOptions, Weights, export};
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/export.txt"))]
 pub(crate) struct Arguments {
     /// Folder of the run.
     run: PathBuf,

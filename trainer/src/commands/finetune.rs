@@ -34,6 +34,7 @@ enum Features {
 }
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/finetune.txt"))]
 pub(crate) struct Arguments {
     /// The model directory, which gets the head: `detcon-server` serves it as method=head:NAME.
     model: PathBuf,

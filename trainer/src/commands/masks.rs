@@ -16,6 +16,7 @@ use detcon_trainer::shards::Split;
 use indicatif::{ProgressBar, ProgressStyle};
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/masks.txt"))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     images: ImageArguments,

@@ -6,6 +6,7 @@ use clap::Args;
 use detcon_trainer::objects::{Counts, draw, draw_files};
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/objects.txt"))]
 pub(crate) struct Arguments {
     /// Folder for the shards: `train`, `shuffled` (masks of other images) and `labelled` (to judge by).
     #[arg(long)]

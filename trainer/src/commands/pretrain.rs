@@ -20,6 +20,7 @@ use super::ranks::{DeviceArguments, RankArguments};
 const SHOWN: usize = 5;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/pretrain.txt"))]
 pub(crate) struct Arguments {
     /// Settings of the run, in TOML [default: upstream's `ImageNet` run].
     #[arg(long)]

@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 use super::ranks::DeviceArguments;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/probe.txt"))]
 pub(crate) struct Arguments {
     /// The model directory.
     model: PathBuf,

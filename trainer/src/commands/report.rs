@@ -7,6 +7,7 @@ use clap::Args;
 use detcon_trainer::report::report;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/report.txt"))]
 pub(crate) struct Arguments {
     /// Folder of the run.
     run: PathBuf,

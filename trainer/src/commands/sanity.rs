@@ -17,6 +17,7 @@ const SEGMENTS: usize = 16;
 const STRIDE: u32 = 32;
 
 #[derive(Args)]
+#[command(after_long_help = include_str!("../help/sanity.txt"))]
 pub(crate) struct Arguments {
     /// Settings in place of upstream's, with a batch of 4: KEY=VALUE, as in arch=resnet18.
     #[arg(long = "set", value_name = "KEY=VALUE")]
