@@ -8,7 +8,7 @@ use clap::Args;
 /// Asks the server on this machine whether it is well: exit status 0 if it is, 1 if not.
 #[derive(Args, Clone, Debug)]
 pub struct HealthArguments {
-    /// Where the server listens; an unspecified address (0.0.0.0, [::]) is asked on loopback.
+    /// Where the server listens; an unspecified address (`0.0.0.0`, `[::]`) is asked on loopback.
     #[arg(
         long,
         env = "DETCON_LISTEN",
