@@ -18,6 +18,7 @@ mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod health;
+pub mod http;
 mod input;
 mod observe;
 mod pipeline;

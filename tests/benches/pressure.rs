@@ -93,7 +93,9 @@ async fn send(target: &Target, requests: usize, seed: u64) -> Outcomes {
 /// Requests to the route that the server has counted, once none is in flight.
 async fn counted(target: &Target) -> u64 {
     loop {
-        let text = reqwest::get(target.url("/metrics"))
+        let text = detcon_tests::service::client()
+            .get(target.url("/metrics"))
+            .send()
             .await
             .expect("an answer");
         let text = text.text().await.expect("a whole answer");

@@ -86,7 +86,7 @@ impl Setup {
         let store = service::store(&[&model]);
         let place = store.path().join(model.manifest().name.as_str());
         let service = Service::start(store.path(), &["--watch", "0.02"]).await;
-        let client = Client::new();
+        let client = detcon_tests::service::client();
         Self {
             store,
             place,

@@ -4,13 +4,12 @@ use detcon_converter::demo::demo;
 use detcon_core::files::Existing;
 use detcon_tests::service::{self, Service};
 use detcon_tests::{golden, models};
-use reqwest::Client;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 async fn json(url: String) -> Value {
-    Client::new()
+    detcon_tests::service::client()
         .get(url)
         .send()
         .await
@@ -52,7 +51,7 @@ async fn an_untrained_model_is_served_and_said_to_be_untrained() {
 async fn health_documentation_and_request_ids_are_there() {
     let store = service::store(&[&models::imported("tiny", 0)]);
     let service = Service::start(store.path(), &[]).await;
-    let client = Client::new();
+    let client = detcon_tests::service::client();
     let get = |path: &str| {
         client
             .get(service.url(path))

@@ -69,7 +69,7 @@ async fn setup() -> Setup {
     Setup {
         service,
         golden,
-        client: Client::new(),
+        client: detcon_tests::service::client(),
         _store: store,
     }
 }

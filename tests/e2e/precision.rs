@@ -11,7 +11,7 @@ use detcon_core::model::{ModelDirectory, Precision};
 use detcon_server::engine::{Batch, Compute, Device, Engine, Output};
 use detcon_tests::service::{self, RUNTIME, Service};
 use detcon_tests::{golden, models};
-use reqwest::{Client, Response};
+use reqwest::Response;
 use serde_json::Value;
 
 use crate::answers::vectors;
@@ -26,7 +26,9 @@ fn quantized(arch: &str) -> (tempfile::TempDir, ModelDirectory) {
 
 async fn ask(service: &Service, path: &str) -> Response {
     let image = fs::read(&golden::files("images", &["png"])[0]).unwrap();
-    let request = Client::new().post(service.url(path)).body(image);
+    let request = detcon_tests::service::client()
+        .post(service.url(path))
+        .body(image);
     let request = request.header("content-type", "image/png");
     request.send().await.unwrap()
 }
@@ -84,7 +86,10 @@ async fn the_list_of_models_says_what_a_precision_costs_and_a_model_without_it_i
     let (store, model) = quantized("tiny");
     let other = models::link_into(store.path(), &models::imported("resnet18", 0));
     let service = Service::start(store.path(), &["--precision", "int8"]).await;
-    let list = Client::new().get(service.url("/v1/models")).send().await;
+    let list = detcon_tests::service::client()
+        .get(service.url("/v1/models"))
+        .send()
+        .await;
     let list: Value = list.unwrap().json().await.unwrap();
     let quality = &model.manifest().quality[&Precision::Int8];
     let told = &list["data"][0];

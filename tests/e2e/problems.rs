@@ -21,7 +21,7 @@ async fn setup(flags: &[&str]) -> Setup {
     let service = Service::start(store.path(), flags).await;
     Setup {
         service,
-        client: Client::new(),
+        client: detcon_tests::service::client(),
         store,
     }
 }
@@ -292,7 +292,7 @@ async fn a_damaged_model_is_refused_by_name_and_the_others_are_served() {
     let service = Service::start(store.path(), &["--default-model", "tiny.0"]).await;
     let setup = Setup {
         service,
-        client: Client::new(),
+        client: detcon_tests::service::client(),
         store,
     };
     let list: Value = setup
@@ -355,7 +355,7 @@ async fn a_model_that_fails_its_self_check_is_refused() {
     let service = Service::start(store.path(), &[]).await;
     let setup = Setup {
         service,
-        client: Client::new(),
+        client: detcon_tests::service::client(),
         store,
     };
     let ready = setup

@@ -2,7 +2,6 @@
 
 use detcon_tests::service::{self, Service};
 use detcon_tests::{golden, models};
-use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,7 +39,10 @@ async fn an_image_by_address_has_the_embedding_of_the_image_itself() {
     let store = service::store(&[&models::imported("tiny", 0)]);
     let flags = ["--allow-url", &origin, "--allow-private-addresses"];
     let service = Service::start(store.path(), &flags).await;
-    let (client, url) = (Client::new(), service.url("/v1/embeddings"));
+    let (client, url) = (
+        detcon_tests::service::client(),
+        service.url("/v1/embeddings"),
+    );
     let by_address = json!({"input": [format!("{origin}/a.png"), format!("{origin}/b.png")]});
     let fetched = client
         .post(&url)
@@ -63,7 +65,7 @@ async fn a_server_with_keys_answers_those_who_have_one() {
     std::fs::write(keys.path(), format!("inference:{KEY}\n")).unwrap();
     let flags = ["--api-keys", keys.path().to_str().unwrap()];
     let service = Service::start(store.path(), &flags).await;
-    let client = Client::new();
+    let client = detcon_tests::service::client();
     let models = || client.get(service.url("/v1/models"));
     assert_eq!(models().send().await.unwrap().status(), 401);
     let asked = models().bearer_auth(KEY).send().await.unwrap();

@@ -21,7 +21,7 @@ async fn setup(arch: &str, seed: u64) -> Setup {
     let service = Service::start(store.path(), &[]).await;
     Setup {
         service,
-        client: Client::new(),
+        client: detcon_tests::service::client(),
         _store: store,
     }
 }

@@ -28,7 +28,7 @@ async fn setup() -> Setup {
     let image = decode(&photograph, &ImageLimits::default()).unwrap();
     Setup {
         service: Service::start(store.path(), &[]).await,
-        client: Client::new(),
+        client: detcon_tests::service::client(),
         photograph,
         size: [image.height(), image.width()],
         _store: store,

@@ -98,7 +98,7 @@ async fn ask_until(
     url: String,
     expected: Arc<BTreeMap<String, Vec<f32>>>,
 ) -> Vec<String> {
-    let (client, image, mut seen) = (Client::new(), photograph(), Vec::new());
+    let (client, image, mut seen) = (detcon_tests::service::client(), photograph(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
         let (digest, vector) = embed(&client, &url, &image).await;
         let error = golden::largest_error(&vector, &expected[&digest]);
@@ -111,7 +111,11 @@ async fn ask_until(
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_swaps_under_load_fail_no_request_and_every_answer_is_of_the_model_it_names() {
     let stores = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let (models, image, client) = (versions(&stores), photograph(), Client::new());
+    let (models, image, client) = (
+        versions(&stores),
+        photograph(),
+        detcon_tests::service::client(),
+    );
     let mut expected = BTreeMap::new();
     for store in &stores {
         let alone = Service::start(store.path(), &[]).await;
@@ -156,7 +160,7 @@ async fn twenty_swaps_under_load_fail_no_request_and_every_answer_is_of_the_mode
 async fn models_come_and_go_and_one_that_fails_its_checks_takes_nobodys_place() {
     let store = service::store(&[]);
     let service = Service::start(store.path(), &WATCH).await;
-    let client = Client::new();
+    let client = detcon_tests::service::client();
     let stores = [(); 1].map(|()| tempfile::tempdir().unwrap());
     let model = &versions(&stores)[0];
     put(model.path(), store.path());
@@ -229,7 +233,7 @@ async fn a_server_that_is_to_stop_says_so_before_it_takes_no_more_requests() {
     let model = versions(&stores).remove(0);
     let service = Service::start(stores[0].path(), &["--shutdown-delay", "4"]).await;
     let (client, ready, url) = (
-        Client::new(),
+        detcon_tests::service::client(),
         service.url("/readyz"),
         service.url("/v1/embeddings"),
     );

@@ -104,7 +104,7 @@ pub async fn send(address: SocketAddr, path: &str, crowd: Crowd) -> Outcomes {
     let images = Arc::new(images(&mut random));
     let hostile = Arc::new(hostile(&images));
     let next = Arc::new(AtomicUsize::new(0));
-    let client = Client::new();
+    let client = crate::service::client();
     let url = format!("http://{address}{path}");
     let clients = (0..crowd.clients).map(|_| {
         let (images, hostile, next) =

@@ -91,6 +91,13 @@ impl Service {
     }
 }
 
+/// A client of servers.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    let client = detcon_server::http::client().build();
+    client.expect("a client starts")
+}
+
 /// A store with links to models.
 #[must_use]
 pub fn store(served: &[&ModelDirectory]) -> tempfile::TempDir {

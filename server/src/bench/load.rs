@@ -30,7 +30,7 @@ impl Request {
         body: Bytes,
         key: Option<&str>,
     ) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
+        let client = crate::http::client()
             .no_proxy()
             .timeout(PATIENCE)
             .pool_max_idle_per_host(usize::MAX)

@@ -181,7 +181,7 @@ impl Bench<'_> {
     /// closed loops right before and after: over minutes a machine's pace changes.
     async fn above_capacity(&self, load: f64, peak: f64) -> anyhow::Result<Overload> {
         let arrivals = poisson(load * peak, self.arguments.open_span(), SEED);
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = crate::http::client().no_proxy().build()?;
         let before = self.capacity().await;
         let memory_before = self.target.memory();
         let (mut memory_peak, mut lives) = (memory_before, Vec::new());

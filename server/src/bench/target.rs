@@ -71,10 +71,7 @@ impl Target {
 
     /// Waits until it is ready.
     pub async fn ready(&self) -> anyhow::Result<()> {
-        let (client, start) = (
-            reqwest::Client::builder().no_proxy().build()?,
-            Instant::now(),
-        );
+        let (client, start) = (crate::http::client().no_proxy().build()?, Instant::now());
         loop {
             let answer = client.get(self.url("/readyz")).send().await;
             let reason = match answer {

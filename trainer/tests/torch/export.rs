@@ -13,7 +13,6 @@ use detcon_trainer::export::{At, ExportOptions, Exported, Weights, export};
 use detcon_trainer::network::{Mode, Network};
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::run::{latest, read};
-use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -62,7 +61,7 @@ fn own(network: &mut Network, photograph: &[u8], side: u32) -> [Vec<f32>; 2] {
 /// The same over HTTP: `/v1/embeddings`, and the projection of one region that is the whole image; with the digest of the
 /// model that answered.
 async fn served(service: &Service, photograph: &[u8]) -> (String, [Vec<f32>; 2]) {
-    let client = Client::new();
+    let client = detcon_tests::service::client();
     let request = client.post(service.url("/v1/embeddings"));
     let request = request
         .header("content-type", "image/png")
@@ -134,7 +133,7 @@ async fn what_was_trained_is_what_a_server_answers() {
         }
         before = Some(expected);
     }
-    let model = Client::new()
+    let model = detcon_tests::service::client()
         .get(service.url("/v1/models/mine"))
         .send()
         .await

@@ -180,7 +180,7 @@ fn heads_that_are_trained_are_served_as_the_trainer_computes_them() {
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let service = runtime.block_on(Service::start(setup.store.path(), &[]));
-    let client = reqwest::Client::new();
+    let client = detcon_tests::service::client();
     let mut model = FrozenModel::open(&setup.model, Device::Cpu).unwrap();
     for head in ["linear", "fcn", "coarse"] {
         let entry = setup.entry(head);

@@ -12,10 +12,10 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path as Key;
 use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
 use tokio::runtime::Handle;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_util::sync::CancellationToken;
 
 use super::{Remote, RemoteError};
+use crate::http::provide_tls;
 
 /// Tries after the first, where a store does not answer.
 const RETRIES: usize = 3;
@@ -38,8 +38,7 @@ impl Remote {
     /// The store at `address`, with credentials from the environment, and its folder in `cache`, made where it is
     /// missing. Asks nothing of the store yet.
     pub(crate) fn open(address: &str, cache: &Path, handle: Handle) -> Result<Self, RemoteError> {
-        // A provider that the process has already is as good.
-        let _ = ring::default_provider().install_default();
+        provide_tls();
         let wrong = |reason: &dyn ToString| RemoteError::Address {
             address: address.to_owned(),
             reason: reason.to_string(),

@@ -11,7 +11,6 @@ use object_store::RetryConfig;
 use object_store::aws::AmazonS3Builder;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio_rustls::rustls::crypto::ring;
 
 use super::*;
 use s3::{BUCKET, KEY, S3, SECRET};
@@ -20,7 +19,7 @@ use s3::{BUCKET, KEY, S3, SECRET};
 static CLIENT: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 fn open(s3: &S3, bucket: &str, secret: &str, cache: &Path) -> Remote {
-    let _ = ring::default_provider().install_default();
+    crate::http::provide_tls();
     let retry = RetryConfig {
         max_retries: 0,
         ..RetryConfig::default()
