@@ -10,7 +10,6 @@ pub(crate) fn provide_tls() {
 }
 
 /// The builder of a client.
-#[must_use]
 pub fn client() -> reqwest::ClientBuilder {
     provide_tls();
     reqwest::Client::builder()
