@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ use crate::learner::{Kept, Learner, State};
 const FOLDER: &str = "checkpoints";
 const TENSORS: &str = "state.safetensors";
 const ABOUT: &str = "state.json";
+/// What a checkpoint is called while it is removed.
+const GONE: &str = ".gone";
 const BACKBONE: &str = "model.safetensors";
 const HEADS: &str = "heads.safetensors";
 /// The version of what follows.
@@ -100,10 +103,20 @@ fn remove_old(run: &Path, keep: NonZeroUsize) -> Result<(), RunError> {
     let best = best(run)?;
     for old in all.iter().take(all.len().saturating_sub(keep.get())) {
         if Some(old) != best.as_ref() {
-            fs::remove_dir_all(old).map_err(|cause| RunError::file(old, cause))?;
+            discard(old).map_err(|cause| RunError::file(old, cause))?;
         }
     }
     Ok(())
+}
+
+/// Removes a checkpoint. It gets a name that nothing lists first: a kill at any moment leaves it whole or gone.
+fn discard(place: &Path) -> io::Result<()> {
+    let hidden = place.with_file_name(GONE);
+    if hidden.exists() {
+        fs::remove_dir_all(&hidden)?; // of a process that was killed meanwhile
+    }
+    fs::rename(place, &hidden)?;
+    fs::remove_dir_all(&hidden)
 }
 
 /// The last checkpoint of a run, if it has any.
