@@ -4,7 +4,7 @@
 set -eu
 train=${TRAIN:-target/release/detcon-train}
 out=${1:-target/learn}
-steps=${STEPS:-400}
+steps=${STEPS:-300}
 rm -rf "$out"
 "$train" objects --output "$out/objects"
 for masks in train shuffled; do

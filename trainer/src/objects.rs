@@ -1,31 +1,31 @@
-//! A data set to learn from, drawn: textured shapes on cluttered backgrounds, with their masks.
+//! A data set to learn from, drawn: shapes with a pattern before a busy ground, with their masks.
 //!
-//! An object's class is its shape with its texture. Its colours are drawn anew each time, so they say nothing about it.
+//! An object's class is its pattern and how coarse that is. Its shape, its place, its turn and its grey levels are drawn
+//! anew each time and say nothing about it; nor does the ground, which is what tells images apart most easily.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::Path;
 
 use detcon_core::segment::{SegmentError, SegmentMap};
-use image::ExtendedColorType;
-use image::codecs::jpeg::JpegEncoder;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use self::thing::{CLASSES, SIDE, Thing, ground};
-use crate::random::{below, stream, uniform};
+use self::picture::Picture;
+use self::thing::CLASSES;
+use crate::random::stream;
 use crate::sample::{Origin, Sample, SampleError};
 use crate::tfrecord::RecordWriter;
 
 mod files;
+mod ground;
+mod picture;
 mod thing;
 
 pub use self::files::draw_files;
 
-/// Small things behind the objects.
-const CLUTTER: usize = 12;
-/// As photographs are kept.
-const QUALITY: u8 = 92;
+/// Pixels of an image's side.
+const SIDE: u16 = 128;
 
 /// How many images there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +53,19 @@ pub enum ObjectsError {
     Sample(#[from] SampleError),
 }
 
-/// Draws the data set into three folders of shards: `train` with one to three objects an image and their true masks,
-/// `shuffled` with the same images, each with the mask of another, and `labelled` with one object an image. The same
-/// counts draw the same images.
+/// Draws the data set into three folders of shards: `train` with two or three objects an image and their true masks,
+/// `shuffled` with the same images, each with the mask of another, and `labelled` with one object an image, before a
+/// ground without waves. The same counts draw the same images.
 pub fn draw(folder: &Path, counts: Counts) -> Result<(), ObjectsError> {
     let training = (0..counts.training).into_par_iter().map(|image| {
         let mut random = stream(0, "training objects", &[image]);
-        let objects = 1 + below(3, &mut random);
-        picture(objects, &mut random)
+        sample(&Picture::scene(&mut random), &mut random)
     });
     let training = training.collect::<Result<Vec<_>, _>>()?;
-    let labelled = (0..counts.labelled)
-        .into_par_iter()
-        .map(|image| picture(1, &mut stream(0, "labelled objects", &[image])));
+    let labelled = (0..counts.labelled).into_par_iter().map(|image| {
+        let mut random = stream(0, "labelled objects", &[image]);
+        sample(&Picture::portrait(&mut random), &mut random)
+    });
     let labelled = labelled.collect::<Result<Vec<_>, _>>()?;
     let others = training.iter().cycle().skip(1);
     let shuffled = training.iter().zip(others).map(|(sample, other)| Sample {
@@ -77,65 +77,16 @@ pub fn draw(folder: &Path, counts: Counts) -> Result<(), ObjectsError> {
     write(&folder.join("labelled"), labelled)
 }
 
-/// Radii of the objects in an image of so many, in pixels.
-const fn radii(objects: usize) -> [f64; 2] {
-    if objects == 1 {
-        [34.0, 52.0]
-    } else {
-        [24.0, 40.0]
-    }
-}
-
 /// An image with the masks of its objects and the class of the first, which lies on top.
-fn picture(objects: usize, random: &mut ChaCha8Rng) -> Result<Sample, ObjectsError> {
-    let radii = radii(objects);
-    let objects: Vec<Thing> = (0..objects).map(|_| Thing::draw(radii, random)).collect();
-    let (jpeg, ids) = paint(&objects, random)?;
+fn sample(picture: &Picture, random: &mut ChaCha8Rng) -> Result<Sample, ObjectsError> {
+    let (jpeg, ids) = picture.paint(random)?;
     Ok(Sample {
         image: jpeg.into(),
-        label: objects.first().map(Thing::class),
+        label: picture.classes().first().copied(),
         mask: SegmentMap::new(SIDE.into(), SIDE.into(), ids)?.compact(),
         further_masks: Vec::new(),
         origin: Origin::default(),
     })
-}
-
-/// A JPEG of these objects before clutter, the first on top, and for each pixel the object's number from 1, or 0.
-fn paint(objects: &[Thing], random: &mut ChaCha8Rng) -> Result<(Vec<u8>, Vec<u16>), ObjectsError> {
-    let clutter: Vec<Thing> = (0..CLUTTER)
-        .map(|_| Thing::draw([4.0, 16.0], random))
-        .collect();
-    let ends = [(); 2].map(|()| [(); 3].map(|()| uniform(random)));
-    let (mut pixels, mut ids) = (Vec::new(), Vec::new());
-    for (row, column) in (0..SIDE).flat_map(|row| (0..SIDE).map(move |column| (row, column))) {
-        let at = [f64::from(column), f64::from(row)];
-        let object = (1..)
-            .zip(objects)
-            .find_map(|(id, thing)| Some((id, thing.at(at)?)));
-        let behind = || clutter.iter().find_map(|thing| thing.at(at));
-        let color = object.map(|it| it.1).or_else(behind);
-        let color = color.unwrap_or_else(|| ground(ends, at));
-        let noise = 0.1 * (uniform(random) - 0.5);
-        pixels.extend(color.map(|channel| byte(channel + noise)));
-        ids.push(object.map_or(0, |it| it.0));
-    }
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode(
-        &pixels,
-        SIDE.into(),
-        SIDE.into(),
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok((jpeg, ids))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "0 to 255"
-)]
-fn byte(channel: f64) -> u8 {
-    (channel.clamp(0.0, 1.0) * 255.0) as u8
 }
 
 /// One shard.

@@ -25,6 +25,11 @@ pub fn uniform(random: &mut impl RngCore) -> f64 {
     f64::from(random.next_u32()) / (f64::from(u32::MAX) + 1.0)
 }
 
+/// Between two numbers.
+pub fn within([least, most]: [f64; 2], random: &mut impl RngCore) -> f64 {
+    least + (most - least) * uniform(random)
+}
+
 /// A number below `bound`. It must be far below 2^32: then the bias of the multiplication is too.
 pub fn below(bound: usize, random: &mut impl RngCore) -> usize {
     ((u64::from(random.next_u32()) * bound as u64) >> 32) as usize

@@ -6,7 +6,7 @@
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 
-use crate::random::{below, uniform};
+use crate::random::{below, uniform, within};
 
 /// A change of colours with one parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +101,7 @@ impl Augmentation {
         }
         let grayscale = uniform(random) < settings.grayscale;
         let blurred = uniform(random) < settings.blur;
-        let [smallest, largest] = settings.sigma;
-        let sigma = smallest + (largest - smallest) * uniform(random);
+        let sigma = within(settings.sigma, random);
         let solarized = uniform(random) < settings.solarize;
         Self {
             colors: if jitter { colors } else { Vec::new() },

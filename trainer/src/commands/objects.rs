@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(1..))]
     images: u64,
     /// Images of one object with its class.
-    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
     labelled: u64,
     /// Further images as files, to judge by: so many in a folder for each class (`classes`), and as many with label PNGs
     /// (`segmentation`).

@@ -6,7 +6,7 @@
 use detcon_core::preprocess::Window;
 use rand_chacha::rand_core::RngCore;
 
-use crate::random::{below, uniform};
+use crate::random::{below, within};
 use crate::recipe::CropSettings;
 
 /// Windows that are tried before the whole image is taken.
@@ -37,8 +37,7 @@ fn window(
     random: &mut impl RngCore,
 ) -> Option<Window> {
     let [rows, columns] = [height, width].map(f64::from);
-    let [least_aspect, most_aspect] = settings.aspect;
-    let aspect = least_aspect + (most_aspect - least_aspect) * uniform(random);
+    let aspect = within(settings.aspect, random);
     let [least, most] = settings.area.map(|share| share * rows * columns);
     let highest = (most / aspect).sqrt().round_ties_even();
     let highest = highest.min(((columns + 0.5) / aspect).floor()).min(rows);

@@ -5,38 +5,37 @@ use std::path::Path;
 
 use detcon_core::segment::SegmentMap;
 
-use super::thing::{SIDE, Thing, class_names};
-use super::{ObjectsError, paint, radii};
-use crate::random::{below, stream};
+use super::picture::Picture;
+use super::thing::class_names;
+use super::{ObjectsError, SIDE};
+use crate::random::stream;
 
 /// Every so many-th image of a class is a test image.
 const TEST: u64 = 5;
 
-/// Draws `images` with one object into `classes/train/CLASS` and `classes/test/CLASS`, and as many with one to three
-/// into `segmentation/images` with their label PNGs in `segmentation/labels`, where 0 is the background and a class's id
-/// is one more than its number; `segmentation/classes.txt` names them. The same count draws the same images.
+/// Draws `images` with one object into `classes/train/CLASS` and `classes/test/CLASS`, and as many with two or three
+/// before a busy ground into `segmentation/images` with their label PNGs in `segmentation/labels`, where 0 is the
+/// background and a class's id is one more than its number; `segmentation/classes.txt` names them. The same count draws
+/// the same images.
 pub fn draw_files(folder: &Path, images: u64) -> Result<(), ObjectsError> {
     let names = class_names();
     for image in 0..images {
         let mut random = stream(0, "objects in files", &[image]);
-        let objects = [Thing::draw(radii(1), &mut random)];
-        let (jpeg, _) = paint(&objects, &mut random)?;
+        let picture = Picture::portrait(&mut random);
+        let (jpeg, _) = picture.paint(&mut random)?;
         let split = if image % TEST == 0 { "test" } else { "train" };
-        let class = &names[objects[0].class() as usize];
+        let class = &names[picture.classes()[0] as usize];
         let place = folder.join("classes").join(split).join(class);
         write(&place.join(format!("{image:06}.jpg")), &jpeg)?;
     }
     let folder = folder.join("segmentation");
     for image in 0..images {
         let mut random = stream(0, "objects with labels", &[image]);
-        let objects = 1 + below(3, &mut random);
-        let radii = radii(objects);
-        let objects: Vec<Thing> = (0..objects)
-            .map(|_| Thing::draw(radii, &mut random))
-            .collect();
-        let (jpeg, ids) = paint(&objects, &mut random)?;
-        let class = |id: u16| match objects.get(usize::from(id).wrapping_sub(1)) {
-            Some(thing) => u16::try_from(1 + thing.class()).unwrap_or(u16::MAX),
+        let picture = Picture::scene(&mut random);
+        let (jpeg, ids) = picture.paint(&mut random)?;
+        let classes = picture.classes();
+        let class = |id: u16| match classes.get(usize::from(id).wrapping_sub(1)) {
+            Some(class) => u16::try_from(1 + class).unwrap_or(u16::MAX),
             None => 0,
         };
         let labels = SegmentMap::new(

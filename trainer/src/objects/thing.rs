@@ -2,10 +2,8 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::random::{below, uniform};
-
-/// Pixels of an image's side.
-pub(super) const SIDE: u16 = 128;
+use super::SIDE;
+use crate::random::{below, uniform, within};
 
 #[derive(Clone, Copy, Debug)]
 enum Shape {
@@ -16,88 +14,85 @@ enum Shape {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Texture {
+enum Pattern {
     Stripes,
     Checks,
     Dots,
+    Rings,
 }
 
 const SHAPES: [Shape; 4] = [Shape::Disc, Shape::Square, Shape::Triangle, Shape::Cross];
-const TEXTURES: [Texture; 3] = [Texture::Stripes, Texture::Checks, Texture::Dots];
-
-/// Shapes times textures.
-#[expect(clippy::cast_possible_truncation, reason = "a dozen")]
-pub(super) const CLASSES: u32 = (SHAPES.len() * TEXTURES.len()) as u32;
-
+/// With what each is called.
+const PATTERNS: [(Pattern, &str); 4] = [
+    (Pattern::Stripes, "stripes"),
+    (Pattern::Checks, "checks"),
+    (Pattern::Dots, "dots"),
+    (Pattern::Rings, "rings"),
+];
+/// Periods of the patterns in pixels, with what each is called.
+const SCALES: [(f64, &str); 3] = [(6.0, "fine"), (10.0, "medium"), (16.0, "coarse")];
+/// An object's period is its scale's times a number of this range.
+const SPREAD: [f64; 2] = [0.9, 1.1];
+/// How far apart an object's two grey levels are, modulo 1.
+const CONTRAST: [f64; 2] = [0.35, 0.65];
 /// Farthest that any shape comes from its centre, in radii.
 const REACH: f64 = 1.1;
 
-/// What classes are called, by number: `striped disc`.
-pub(super) fn class_names() -> Vec<String> {
-    let texture = |texture| match texture {
-        Texture::Stripes => "striped",
-        Texture::Checks => "checked",
-        Texture::Dots => "dotted",
-    };
-    let shape = |shape| match shape {
-        Shape::Disc => "disc",
-        Shape::Square => "square",
-        Shape::Triangle => "triangle",
-        Shape::Cross => "cross",
-    };
-    let named = |of: Shape| TEXTURES.map(|it| format!("{} {}", texture(it), shape(of)));
-    SHAPES.into_iter().flat_map(named).collect()
-}
+/// Scales times patterns.
+#[expect(clippy::cast_possible_truncation, reason = "a dozen")]
+pub(super) const CLASSES: u32 = (SCALES.len() * PATTERNS.len()) as u32;
 
-pub(super) type Rgb = [f64; 3];
+/// What classes are called, by number: `fine stripes`.
+pub(super) fn class_names() -> Vec<String> {
+    let of = |(_, scale): (f64, &str)| PATTERNS.map(|(_, pattern)| format!("{scale} {pattern}"));
+    SCALES.into_iter().flat_map(of).collect()
+}
 
 /// Something that covers pixels.
 #[derive(Clone, Debug)]
 pub(super) struct Thing {
     shape: Shape,
-    texture: Texture,
+    pattern: Pattern,
     class: u32,
-    colors: [Rgb; 2],
+    /// From 0 to 1.
+    greys: [f64; 2],
     /// Column and row, in pixels.
     centre: [f64; 2],
     /// In pixels.
     radius: f64,
     /// In radians.
     turn: f64,
-    /// Length of the texture's period, in pixels.
+    /// Of the pattern, in pixels.
     period: f64,
 }
 
 impl Thing {
     /// Draws one of a radius in pixels from the first to the second.
-    pub(super) fn draw([least, most]: [f64; 2], random: &mut ChaCha8Rng) -> Self {
-        let (shape, texture) = (below(SHAPES.len(), random), below(TEXTURES.len(), random));
-        let mut within = |least: f64, most: f64| least + (most - least) * uniform(random);
-        let radius = within(least, most);
-        let first = [(); 3].map(|()| within(0.0, 1.0));
+    pub(super) fn draw(radii: [f64; 2], random: &mut ChaCha8Rng) -> Self {
+        let [shape, pattern, scale] =
+            [SHAPES.len(), PATTERNS.len(), SCALES.len()].map(|count| below(count, random));
+        let radius = within(radii, random);
+        let grey = uniform(random);
         Self {
             shape: SHAPES[shape],
-            texture: TEXTURES[texture],
-            class: u32::try_from(shape * TEXTURES.len() + texture).unwrap_or_default(),
-            // Each channel far from what it was: the texture is seen whatever the colours.
-            colors: [
-                first,
-                first.map(|channel| (channel + within(0.35, 0.65)) % 1.0),
-            ],
-            centre: [(); 2].map(|()| within(radius, f64::from(SIDE) - radius)),
+            pattern: PATTERNS[pattern].0,
+            class: u32::try_from(scale * PATTERNS.len() + pattern).unwrap_or_default(),
+            // Far from one another, so that the pattern is seen whatever they are.
+            greys: [grey, (grey + within(CONTRAST, random)).fract()],
+            centre: [(); 2].map(|()| within([radius, f64::from(SIDE) - radius], random)),
             radius,
-            turn: within(0.0, std::f64::consts::TAU),
-            period: within(7.0, 11.0),
+            turn: within([0.0, std::f64::consts::TAU], random),
+            period: SCALES[scale].0 * within(SPREAD, random),
         }
     }
 
-    /// The shape and the texture, from 0.
+    /// The scale and the pattern, from 0.
     pub(super) const fn class(&self) -> u32 {
         self.class
     }
 
-    /// The colour at a column and row, where the thing covers it.
-    pub(super) fn at(&self, [column, row]: [f64; 2]) -> Option<Rgb> {
+    /// The grey level at a column and row, where the thing covers it.
+    pub(super) fn at(&self, [column, row]: [f64; 2]) -> Option<f64> {
         let (across, down) = (column - self.centre[0], row - self.centre[1]);
         if across.abs().max(down.abs()) > REACH * self.radius {
             return None;
@@ -115,18 +110,14 @@ impl Thing {
         if !covers {
             return None;
         }
-        let [u, v] = [across, down].map(|it| (it / self.period).rem_euclid(1.0));
-        let second = match self.texture {
-            Texture::Stripes => v < 0.5,
-            Texture::Checks => (u < 0.5) == (v < 0.5),
-            Texture::Dots => (u - 0.5).hypot(v - 0.5) < 0.32,
+        let in_period = |length: f64| (length / self.period).rem_euclid(1.0);
+        let (u, v) = (in_period(across), in_period(down));
+        let second = match self.pattern {
+            Pattern::Stripes => v < 0.5,
+            Pattern::Checks => (u < 0.5) == (v < 0.5),
+            Pattern::Dots => (u - 0.5).hypot(v - 0.5) < 0.32,
+            Pattern::Rings => in_period(across.hypot(down)) < 0.5,
         };
-        Some(self.colors[usize::from(second)])
+        Some(self.greys[usize::from(second)])
     }
-}
-
-/// The background at a column and row: from one colour to another.
-pub(super) fn ground([first, second]: [Rgb; 2], [column, row]: [f64; 2]) -> Rgb {
-    let share = (column + row) / (2.0 * f64::from(SIDE));
-    [0, 1, 2].map(|channel: usize| first[channel] * (1.0 - share) + second[channel] * share)
 }
