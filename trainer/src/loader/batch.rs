@@ -50,12 +50,8 @@ impl HostBatch {
             .map(|image| &image.views[number])
             .collect();
         let (images, side) = (axis(views.len()), i64::from(self.side));
-        let pixels: Vec<u8> = views
-            .iter()
-            .flat_map(|view| &view.pixels)
-            .copied()
-            .collect();
-        let pixels = Tensor::from_slice(&pixels).view([images, side, side, 3]);
+        let pixels: Vec<&[u8]> = views.iter().map(|view| view.pixels.as_slice()).collect();
+        let pixels = Tensor::from_slice(&pixels.concat()).view([images, side, side, 3]);
         let plans: Vec<Augmentation> = views.iter().map(|view| view.plan.clone()).collect();
         let ids = |of: fn(&DrawnView) -> &[u16]| {
             let ids = views
@@ -68,9 +64,19 @@ impl HostBatch {
                 .to_device(device)
         };
         View {
-            images: augmented(&pixels.to_device(device), &plans),
+            images: augmented(&sent(&pixels, device), &plans),
             regions: Regions::new(&ids(|view| &view.grid), ids(|view| &view.ids)),
         }
+    }
+}
+
+/// The tensor on the device. A GPU takes it out of pinned memory while the CPU goes on.
+fn sent(tensor: &Tensor, device: Device) -> Tensor {
+    if device.is_cuda() {
+        let pinned = tensor.pin_memory(device);
+        pinned.to_device_(device, tensor.kind(), true, false)
+    } else {
+        tensor.to_device(device)
     }
 }
 
