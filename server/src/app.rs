@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse as _, Response};
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -20,7 +20,7 @@ use crate::api::{
     embeddings, features, files, health, hub, imports, metrics, models, oip, regions,
     segmentations, shapes, uploads,
 };
-use crate::input::Limits;
+use crate::input::{Limits, drained};
 use crate::observe::{self, Metrics};
 use crate::pipeline::Pipeline;
 use crate::playground;
@@ -182,6 +182,7 @@ fn surround(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
         .layer(from_fn(shapes::errors))
         .layer(from_fn(protect::security))
         .layer(from_fn_with_state(metrics, observe::requests))
+        .layer(map_request(async |request| drained(request)))
 }
 
 /// Swagger UI and the document. What it does not have is a problem, as everywhere.

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::imports::{self, Import};
 use super::{Binary, blocking};
 use crate::app::App;
-use crate::input::{drain, invalid};
+use crate::input::invalid;
 use crate::problem::{Problem, ProblemBody};
 use crate::store::{Condition, Form, Stored, Upload};
 
@@ -116,36 +116,21 @@ pub(crate) async fn upload(
     headers: HeaderMap,
     mut body: Body,
 ) -> Result<Response, Problem> {
-    let taken = take(&app, name, query, &headers, &mut body).await;
-    if taken.is_err() && !headers.contains_key(header::EXPECT) {
-        // A client that is still sending shall see the answer instead of a broken connection.
-        tokio::spawn(drain(body));
-    }
-    taken
-}
-
-async fn take(
-    app: &App,
-    name: Result<Path<String>, PathRejection>,
-    query: Result<Query<UploadQuery>, QueryRejection>,
-    headers: &HeaderMap,
-    body: &mut Body,
-) -> Result<Response, Problem> {
     let writer = app.store.writer()?;
     let name = model_name(name)?;
     let Query(query) = query.map_err(|error| invalid("query", error.body_text()))?;
     let upload = Upload {
         name: name.clone(),
-        condition: condition(headers, &query)?,
-        sha256: digest(headers, &query)?,
-        announced: announced(headers),
-        form: form(headers, query)?,
+        condition: condition(&headers, &query)?,
+        sha256: digest(&headers, &query)?,
+        announced: announced(&headers),
+        form: form(&headers, query)?,
     };
     let converts = matches!(upload.form, Form::Checkpoint(_));
-    let accepted = writer.take(upload, body).await?;
+    let accepted = writer.take(upload, &mut body).await?;
     if converts {
         let place = format!("/v1/imports/{}", accepted.id);
-        return answer(app, &accepted.id, StatusCode::ACCEPTED, place);
+        return answer(&app, &accepted.id, StatusCode::ACCEPTED, place);
     }
     // The sender goes without a word only where the server ends.
     let stored = accepted.stored.await.map_err(|_| Problem::ShuttingDown)?;
@@ -153,7 +138,7 @@ async fn take(
         Stored::New => StatusCode::CREATED,
         Stored::Replaced => StatusCode::OK,
     };
-    answer(app, &accepted.id, status, format!("/v1/models/{name}"))
+    answer(&app, &accepted.id, status, format!("/v1/models/{name}"))
 }
 
 fn answer(app: &App, id: &str, status: StatusCode, place: String) -> Result<Response, Problem> {

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Request, Version};
-use axum::routing::get;
+use axum::http::{Request, StatusCode, Version};
+use axum::middleware::map_request;
+use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::{http1, http2};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,6 +19,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
+use crate::input::drained;
 use crate::protect::tls;
 
 const LONG: Duration = Duration::from_mins(10);
@@ -147,6 +149,46 @@ async fn more_headers_than_there_may_be_are_refused() {
         stream.read_exact(&mut status).await.unwrap();
         assert_eq!(&status, b"HTTP/1.1 431", "after {} bytes", head.len());
     }
+}
+
+#[tokio::test]
+async fn a_connection_outlives_an_answer_that_came_before_the_whole_body() {
+    let refusing = post(async || StatusCode::FORBIDDEN);
+    let router = Router::new()
+        .route("/", refusing.get(async || "still here"))
+        .layer(map_request(async |request| drained(request)));
+    let waits = Waits {
+        head: LONG,
+        write: LONG,
+        grace: LONG,
+    };
+    let (address, _stop, _server) = start(router, waits).await;
+    let half = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234";
+    let mut stream = ask(address, half).await;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 403");
+    let more = "56789GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(more.as_bytes()).await.unwrap();
+    assert!(rest(stream).await.ends_with("still here"));
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_leave_and_is_refused_is_not_told_to_go_on() {
+    let refusing = post(async || StatusCode::FORBIDDEN);
+    let router = Router::new()
+        .route("/", refusing)
+        .layer(map_request(async |request| drained(request)));
+    let waits = Waits {
+        head: LONG,
+        write: LONG,
+        grace: LONG,
+    };
+    let (address, _stop, _server) = start(router, waits).await;
+    let head =
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    let answer = rest(ask(address, head).await).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
 
 /// A server with a certificate of its own, and what makes clients trust it.

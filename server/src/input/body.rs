@@ -13,9 +13,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Limits;
 use crate::problem::Problem;
 
-/// How long what is beyond the limit is read and thrown away, so that a client which is still sending sees the
-/// answer instead of a broken connection.
-const DRAIN: Duration = Duration::from_secs(5);
 /// First allocation for a body that says its length: a lie costs no more than this.
 const FIRST_ALLOCATION: usize = 1 << 20;
 /// Memory is counted in units of this many bytes.
@@ -64,23 +61,7 @@ pub(super) async fn read(
         seconds: limits.timeout.as_secs(),
     };
     let read = tokio::time::timeout(limits.timeout, collect(length, &mut body, limits));
-    let held = read.await.map_err(late)?;
-    if matches!(
-        held,
-        Err(Problem::BodyTooLarge { .. } | Problem::Overloaded { .. })
-    ) {
-        drain(body).await;
-    }
-    held
-}
-
-/// Reads and throws away what comes in time.
-pub(crate) async fn drain(mut body: Body) {
-    // Whether it ends in time or not, the answer is the same.
-    let _ = tokio::time::timeout(DRAIN, async {
-        while let Some(Ok(_)) = body.frame().await {}
-    })
-    .await;
+    read.await.map_err(late)?
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {

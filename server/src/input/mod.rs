@@ -6,13 +6,14 @@ mod inflate;
 mod json;
 mod multipart;
 pub(crate) mod parameters;
+mod unread;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
-pub(crate) use body::{BodyMemory, Share, drain};
+pub(crate) use body::{BodyMemory, Share};
 pub(crate) use inflate::inflated;
 pub(crate) use json::EmbeddingsRequest;
 
@@ -23,6 +24,7 @@ use body::Held;
 pub(crate) use fields::{Fields, Mask, Shape, invalid};
 use parameters::{MODEL, NORMALIZE, PRIORITY, TIMEOUT_MS};
 pub(crate) use parameters::{document_fields, documented};
+pub(crate) use unread::drained;
 
 /// How numbers are written in a JSON answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

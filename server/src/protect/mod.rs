@@ -22,7 +22,6 @@ pub use keys::KeysError;
 use keys::{ApiKeys, Scope};
 
 use crate::config::Origin;
-use crate::input::drain;
 use crate::playground::{self, Playground};
 use crate::problem::Problem;
 
@@ -138,14 +137,8 @@ pub(crate) async fn keys(
 ) -> Result<Response, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str);
-    match gate.check(Access::of(request.method(), route), request.headers()) {
-        Ok(()) => Ok(next.run(request).await),
-        Err(problem) => {
-            // A client that is still sending shall see the answer instead of a broken connection.
-            tokio::spawn(drain(request.into_body()));
-            Err(problem)
-        }
-    }
+    gate.check(Access::of(request.method(), route), request.headers())?;
+    Ok(next.run(request).await)
 }
 
 /// The key in `Authorization: Bearer` or else in `X-Api-Key`.
