@@ -13,10 +13,10 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker check bench openapi fuzz clean
+.PHONY: help serve learn test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench openapi fuzz clean
 
 help: ## lists these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS)) on $(LISTEN)
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter
@@ -62,6 +62,9 @@ test-tensorflow: .deps/tensorflow ## reads shards with TensorFlow as upstream do
 
 test-docker: ## builds the server's image and starts it (needs root: apt-get install buildah debootstrap)
 	scripts/test_docker.sh
+
+test-docker-cuda: ## builds the images for NVIDIA's GPUs and starts them without one (needs root; fetches 5 GB)
+	scripts/test_docker_cuda.sh
 
 check: .deps/onnxruntime .deps/libtorch $(TOOLS)/bin/cargo-deny ## what CI checks beyond tests: format, lints, docs, licences, OpenAPI
 	$(CARGO) fmt --all --check

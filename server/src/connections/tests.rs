@@ -23,6 +23,11 @@ use crate::input::drained;
 use crate::protect::tls;
 
 const LONG: Duration = Duration::from_mins(10);
+const PATIENT: Waits = Waits {
+    head: LONG,
+    write: LONG,
+    grace: LONG,
+};
 
 async fn start(router: Router, waits: Waits) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     start_with(None, router, waits).await
@@ -94,12 +99,7 @@ async fn a_request_that_outlasts_the_grace_is_cut_off() {
 
 #[tokio::test]
 async fn idle_connections_do_not_hold_up_the_end() {
-    let waits = Waits {
-        head: LONG,
-        write: LONG,
-        grace: LONG,
-    };
-    let (address, stop, server) = start(Router::new(), waits).await;
+    let (address, stop, server) = start(Router::new(), PATIENT).await;
     let mut stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let mut start = [0; 12];
     stream.read_exact(&mut start).await.unwrap();
@@ -133,12 +133,7 @@ async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
 
 #[tokio::test]
 async fn more_headers_than_there_may_be_are_refused() {
-    let waits = Waits {
-        head: LONG,
-        write: LONG,
-        grace: LONG,
-    };
-    let (address, _stop, _server) = start(Router::new(), waits).await;
+    let (address, _stop, _server) = start(Router::new(), PATIENT).await;
     for headers in [
         "X: y\r\n".repeat(MAX_HEADERS),
         format!("X: {}\r\n", "y".repeat(2 * MAX_HEAD)),
@@ -157,12 +152,7 @@ async fn a_connection_outlives_an_answer_that_came_before_the_whole_body() {
     let router = Router::new()
         .route("/", refusing.get(async || "still here"))
         .layer(map_request(async |request| drained(request)));
-    let waits = Waits {
-        head: LONG,
-        write: LONG,
-        grace: LONG,
-    };
-    let (address, _stop, _server) = start(router, waits).await;
+    let (address, _stop, _server) = start(router, PATIENT).await;
     let half = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234";
     let mut stream = ask(address, half).await;
     let mut status = [0; 12];
@@ -179,12 +169,7 @@ async fn a_client_that_waits_for_leave_and_is_refused_is_not_told_to_go_on() {
     let router = Router::new()
         .route("/", refusing)
         .layer(map_request(async |request| drained(request)));
-    let waits = Waits {
-        head: LONG,
-        write: LONG,
-        grace: LONG,
-    };
-    let (address, _stop, _server) = start(router, waits).await;
+    let (address, _stop, _server) = start(router, PATIENT).await;
     let head =
         "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
     let answer = rest(ask(address, head).await).await;
