@@ -71,8 +71,7 @@ check: .deps/onnxruntime .deps/libtorch $(TOOLS)/bin/cargo-deny ## what CI check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
-	$(CARGO) test --locked --package detcon-server --lib openapi
-	$(CARGO) test --locked --package detcon-core --lib schema
+	$(CARGO) test --locked --workspace --lib the_committed_
 
 bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measures masks, import, preprocessing, int8, serving, pressure, training; results also in target/bench/*.json
 	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-trainer
