@@ -1,5 +1,5 @@
 //! Any bytes, read as a checkpoint: every outcome but a value or an error is a fault. Good seeds are the golden
-//! checkpoints and the pickles in `converter/tests/protocols`; `pickle.dict` holds the words of the language.
+//! checkpoints and the pickles in `converter/tests/pickle/protocols`; `pickle.dict` holds the words of the language.
 #![no_main]
 
 use detcon_converter::haiku::{HaikuTree, Network};

@@ -1,10 +1,9 @@
 //! Masks, grids and pooling against what the published code and pycocotools compute, and what must always hold.
 
-mod common;
-
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use crate::golden;
 use detcon_core::image::ImageLimits;
 use detcon_core::preprocess::{Preprocess, Window};
 use detcon_core::regions::coco::{self, Annotation, CocoRle, Crowds};
@@ -26,7 +25,7 @@ fn u32s(bytes: &[u8]) -> Vec<u32> {
 
 #[test]
 fn majorities_of_cells_are_upstreams() {
-    let file = std::fs::read(common::golden().join("objective/masks.safetensors")).unwrap();
+    let file = std::fs::read(golden::folder().join("objective/masks.safetensors")).unwrap();
     let golden = SafeTensors::deserialize(&file).unwrap();
     let mut compared = 0;
     for (key, masks) in golden.tensors() {
@@ -67,7 +66,7 @@ fn majorities_of_cells_are_upstreams() {
 
 #[test]
 fn regions_of_photographs_are_upstreams() {
-    let file = std::fs::read(common::golden().join("encoder/photos.safetensors")).unwrap();
+    let file = std::fs::read(golden::folder().join("encoder/photos.safetensors")).unwrap();
     let golden = SafeTensors::deserialize(&file).unwrap();
     let (_, header) = SafeTensors::read_metadata(&file).unwrap();
     let metadata = header.metadata().as_ref().unwrap();
@@ -80,7 +79,7 @@ fn regions_of_photographs_are_upstreams() {
             continue;
         };
         let path = metadata["mask_file"].replace("NAME", name);
-        let labels = std::fs::read(common::golden().join(path)).unwrap();
+        let labels = std::fs::read(golden::folder().join(path)).unwrap();
         let map = SegmentMap::from_png(&labels, &ImageLimits::default()).unwrap();
         let preprocess = Preprocess::center_crop(size).unwrap();
         let view = View::preprocessed(&preprocess, map.height(), map.width(), stride).unwrap();
@@ -130,7 +129,7 @@ struct Reference {
 
 #[test]
 fn polygons_and_run_lengths_are_those_of_pycocotools() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regions/pycocotools.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/core/regions/pycocotools.json");
     let cases: Vec<Reference> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert!(!cases.is_empty(), "no reference polygons");
     for case in cases {
@@ -283,8 +282,8 @@ fn sets_of_no_masks_or_of_different_sizes_are_refused() {
 
 #[test]
 fn overlays_of_photographs_have_their_size_and_colour_maps_read_back() {
-    let path = common::golden().join("images/coffee.png");
-    let photograph = common::photograph(&path);
+    let path = golden::folder().join("images/coffee.png");
+    let photograph = golden::photograph(&path);
     let (height, width) = (photograph.height(), photograph.width());
     let ids = (0..height * width)
         .map(|pixel| u16::from(pixel % width > width / 2))

@@ -1,16 +1,12 @@
 //! Decoding, against what Pillow makes of small files of every kind (see `fixtures/make.py`), and of files
 //! that were cut.
 
-#[path = "common/fixtures.rs"]
-mod fixtures;
-#[path = "common/golden.rs"]
-mod golden;
-
 use std::path::Path;
 
+use crate::golden;
 use detcon_core::image::{Format, ImageError, ImageLimits, RgbImage, decode, decode_stored};
 
-use fixtures::{fixture, fixtures, pictures};
+use crate::fixtures::{fixture, fixtures, pictures};
 
 /// The format that a fixture is named for.
 fn format_of(path: &Path) -> Format {

@@ -9,7 +9,7 @@ use detcon_converter::pickle::{self, Array, DType, Limits, Value};
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(
         Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/protocols")
+            .join("tests/pickle/protocols")
             .join(name),
     )
     .unwrap()

@@ -36,7 +36,7 @@ const DECODES: usize = 50;
 /// Without --url it starts a server of its own on a free port and stops it in the end. Flags after `--` are that
 /// server's: `detcon-server bench --models models photo.jpg -- --max-batch 4`.
 #[derive(Args, Clone, Debug)]
-#[command(after_long_help = include_str!("../help/bench.txt"))]
+#[command(after_long_help = include_str!("help/bench.txt"))]
 pub struct BenchArguments {
     /// The image that is sent: a photograph of the size and format that clients will send.
     #[arg(value_name = "IMAGE")]

@@ -1,10 +1,8 @@
 //! Upstream's evaluation preprocessing, against what the published code computed.
 
-#[path = "common/golden.rs"]
-mod golden;
-
 use std::fmt::Debug;
 
+use crate::golden;
 use detcon_core::image::RgbImage;
 use detcon_core::preprocess::{Preprocess, PreprocessError, Scratch, Window};
 use proptest::prelude::*;

@@ -1,6 +1,5 @@
 //! Segmentations of real photographs, label for label what scikit-image makes of them, and properties of label maps.
 
-mod common;
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -8,9 +7,9 @@ mod common;
     clippy::cast_sign_loss,
     reason = "the plainest code that can be checked by reading, on tiny images"
 )]
-#[path = "segment/naive.rs"]
 mod naive;
 
+use crate::golden;
 use detcon_core::image::{ImageLimits, RgbImage};
 use detcon_core::segment::{FeatureMap, Felzenszwalb, KMeans, SegmentError, SegmentMap, Workspace};
 use proptest::prelude::*;
@@ -29,14 +28,14 @@ struct Case {
 
 #[test]
 fn photographs_are_segmented_label_for_label_as_scikit_image_does() {
-    let folder = common::golden().join("felzenszwalb");
+    let folder = golden::folder().join("felzenszwalb");
     let index = std::fs::read(folder.join("index.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_slice(&index).unwrap();
     let mut workspace = Workspace::default();
     assert!(!cases.is_empty(), "no reference segmentations");
     for case in cases {
-        let path = common::golden().join(format!("images/{}.png", case.image));
-        let photograph = common::photograph(&path);
+        let path = golden::folder().join(format!("images/{}.png", case.image));
+        let photograph = golden::photograph(&path);
         let method = Felzenszwalb::new(case.scale, case.sigma, case.min_size).unwrap();
         let segments = method.segment(&photograph, &mut workspace).unwrap();
         let labels = std::fs::read(folder.join(&case.labels)).unwrap();
@@ -163,7 +162,7 @@ fn parameters_out_of_range_are_refused() {
 
 #[test]
 fn photographs_are_no_label_maps() {
-    let folder = common::golden().join("images");
+    let folder = golden::folder().join("images");
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();

@@ -1,13 +1,10 @@
 //! Files made to do harm: headers that lie, contents that unpack to far more than they are, and random damage. Each
 //! gets an answer, and none gets memory or time for what it claims to be.
 
-#[path = "common/fixtures.rs"]
-mod fixtures;
-
 use detcon_core::image::{Format, ImageError, ImageLimits, decode};
 use proptest::prelude::*;
 
-use fixtures::{fixture, pictures};
+use crate::fixtures::{fixture, pictures};
 
 /// A file of each format whose header speaks of 16000x16000 pixels or more, and holds next to none.
 fn giants() -> Vec<(&'static str, Vec<u8>)> {
