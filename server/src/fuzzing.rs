@@ -9,9 +9,8 @@ use axum::http::header;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::api::regions::fuzz_given;
-use crate::fetch::Fetcher;
-use crate::input::{self, BodyMemory, Form, Limits};
-use crate::problem::Problem;
+use crate::http::image_fetch::Fetcher;
+use crate::http::{self, BodyMemory, Form, Limits, Problem};
 
 /// Most images of a request.
 const IMAGES: usize = 4;
@@ -64,5 +63,5 @@ fn embeddings(form: Form, content_type: &str, body: &[u8]) -> Result<(), Problem
 /// # Panics
 /// Where that does not hold.
 pub fn archive(bytes: &[u8]) {
-    crate::store::fuzz_archive(bytes);
+    crate::models::store::fuzz_archive(bytes);
 }

@@ -5,6 +5,7 @@ mod id;
 mod metrics;
 mod outcome;
 mod process;
+mod stats;
 pub(crate) mod telemetry;
 mod timing;
 
@@ -17,10 +18,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument as _, Span};
 
-pub(crate) use engines::Models;
+pub(crate) use engines::{ModelSample, Models, ServedSample};
 pub(crate) use id::RequestId;
 pub(crate) use metrics::Metrics;
 pub(crate) use outcome::{Outcome, Refusal};
+pub(crate) use stats::{EngineStats, Tally};
 pub(crate) use timing::{Phase, Timings};
 
 use metrics::RequestLabels;

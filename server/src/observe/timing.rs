@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::Outcome;
-use crate::stats::EngineStats;
+use super::{EngineStats, Outcome};
 
 tokio::task_local! {
     static CURRENT: Timings;

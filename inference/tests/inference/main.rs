@@ -1,0 +1,1 @@
+//! What models compute, held to the published code and to what was opened.
