@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tch::{Device, Reduction, Tensor, no_grad};
 
 use crate::distributed::{DistributedError, Group};
-use crate::network::{Network, Predictor, axis};
+use crate::network::{Network, Predictor};
 use crate::objective::{LossSettings, RegionVectors, Regions, detcon_loss};
 use crate::optimizer::{Optimizer, Slot};
 use crate::schedule::{LearningRate, TargetDecay};
+use crate::tensor::axis;
 
 mod logs;
 mod outputs;

@@ -5,8 +5,8 @@ use tch::{Device, Kind, Tensor};
 use super::{DrawnImage, DrawnView};
 use crate::augment::{Augmentation, apply};
 use crate::learner::{Batch, NO_LABEL, View};
-use crate::network::axis;
 use crate::objective::Regions;
+use crate::tensor::axis;
 
 /// Images whose colours a CPU changes at once: with the copies on the way they stay in its cache.
 const IN_CACHE: usize = 4;

@@ -9,10 +9,10 @@ use detcon_core::segment::SegmentMap;
 use detcon_tests::golden::Tensors;
 use detcon_trainer::distributed::{Group, Share};
 use detcon_trainer::learner::{Batch, Learner, LearnerSettings, Logs, Precision, View};
-use detcon_trainer::network::to_core;
 use detcon_trainer::objective::{LocalNegatives, LossSettings, Regions};
 use detcon_trainer::optimizer::{Lars, LarsSettings, Optimizer};
 use detcon_trainer::schedule::{LearningRate, TargetDecay};
+use detcon_trainer::tensor::to_core;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
