@@ -89,10 +89,8 @@ impl Engine {
 
     /// Starts its sessions anew, on the files that they were opened from: whatever has the directory's place.
     pub fn reopen(&mut self) -> Result<(), InferenceError> {
-        for held in [Some(&mut self.main), self.dense.as_mut()] {
-            if let Some(held) = held {
-                held.session = session::from_held(&self.runtime, &held.files, self.compute)?;
-            }
+        for held in std::iter::once(&mut self.main).chain(&mut self.dense) {
+            held.session = session::from_held(&self.runtime, &held.files, self.compute)?;
         }
         Ok(())
     }

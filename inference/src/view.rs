@@ -12,6 +12,10 @@ use crate::batch::InputTensor;
 use crate::prepare::{cropped, with_scratch};
 
 /// The cells of c5, in pixels of the network's input.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a stride is a small number"
+)]
 const CELL: NonZeroU32 = NonZeroU32::new(STRIDE as u32).unwrap();
 
 /// Which part of an image the network sees.
