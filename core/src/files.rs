@@ -1,11 +1,17 @@
-//! Directories that appear whole or not at all: made beside their place, synced, renamed.
+//! Files and directories that appear whole or not at all, made beside their place, synced, renamed; and with the modes
+//! that the process's umask leaves to them, whoever writes them.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::NamedTempFile;
+
+/// The mode of a file, of which the umask then takes: others may read what the process's umask lets them read.
+const MODE: u32 = 0o666;
 
 /// Whether a directory may take the place of one that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +160,56 @@ impl Drop for StagedDirectory {
         let _ = remove_if_there(&self.staged);
         let _ = fs::remove_file(&self.lock);
     }
+}
+
+/// A file in `folder` that is to be renamed to its place, with the mode of any other file: that of temporary files
+/// is for their owner alone. Dropped before, it is removed.
+pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    let permissions = fs::Permissions::from_mode(MODE);
+    let builder = builder.prefix(".").suffix(".partial");
+    builder.permissions(permissions).tempfile_in(folder)
+}
+
+/// Has `write` write the file at `path`, which has the mode of any other file afterwards: a writer that makes a
+/// temporary file and renames it leaves one that its owner alone may read.
+pub fn write_by<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let made = File::options().append(true).create(true).open(path)?;
+    let permissions = made.metadata()?.permissions();
+    drop(made);
+    write(path)?;
+    Ok(fs::set_permissions(path, permissions)?)
+}
+
+/// Removes the directory at `place`, which is seen whole until it is gone. What a killed process left of a removal of the
+/// same place goes too.
+pub fn remove_directory(place: &Path) -> Result<(), StageError> {
+    let hidden = hidden_sibling(place, "gone")?;
+    let remove = || {
+        remove_if_there(&hidden)?;
+        fs::rename(place, &hidden)?;
+        remove_if_there(&hidden)
+    };
+    remove().map_err(|source| StageError::Io {
+        place: place.to_owned(),
+        source,
+    })
+}
+
+/// Removes what killed processes left of removals in `folder`; what cannot be removed now stays.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") && name.ends_with(b".gone") {
+            let _ = remove_if_there(&entry.path()); // the next removal of its place tries again, and says why not
+        }
+    }
+    Ok(())
 }
 
 fn parent(place: &Path) -> &Path {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use detcon_core::arch::{Conv, Param, ParamKind, ResNetSpec};
 use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian};
+use detcon_core::files::write_by;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, View, serialize_to_file};
 
@@ -79,7 +80,7 @@ pub(super) fn write(
     }
     // PyTorch's loaders ask for this key.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    serialize_to_file(state, Some(metadata), path)
+    write_by(path, |path| serialize_to_file(state, Some(metadata), path))
 }
 
 /// The Python file that loads weights with grown kernels from the file called `weights` beside it.

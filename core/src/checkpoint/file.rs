@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View, serialize, serialize_to_file
 
 use super::{Checkpoint, FitError, Tensor, Tensors};
 use crate::arch::ResNetSpec;
+use crate::files::write_by;
 
 /// Why bytes are no checkpoint of a spec.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,9 @@ pub fn tensors_to_bytes(tensors: &Tensors) -> Result<Vec<u8>, FileError> {
 
 /// Writes the same bytes to the file at `path`, one tensor at a time.
 pub fn tensors_to_file(tensors: &Tensors, path: &Path) -> Result<(), FileError> {
-    Ok(serialize_to_file(tensors, Some(metadata()), path)?)
+    Ok(write_by(path, |path| {
+        serialize_to_file(tensors, Some(metadata()), path)
+    })?)
 }
 
 impl Checkpoint {
