@@ -308,4 +308,60 @@ mod tests {
         let staged = StagedDirectory::new(&root.path().join("model"), Existing::Keep).unwrap();
         assert_eq!(names(staged.path()), [""; 0]);
     }
+
+    #[test]
+    fn a_removal_leaves_nothing_and_clears_what_a_killed_one_left() {
+        let root = tempfile::tempdir().unwrap();
+        for left in [".model.gone", ".other.gone"] {
+            fs::create_dir(root.path().join(left)).unwrap();
+            fs::write(root.path().join(left).join("file"), b"left").unwrap();
+        }
+        let place = root.path().join("model");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("file"), b"whole").unwrap();
+        remove_directory(&place).unwrap();
+        assert_eq!(names(root.path()), [".other.gone"]);
+        let gone = remove_directory(&place);
+        assert!(
+            matches!(gone, Err(StageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound)
+        );
+        fs::create_dir(&place).unwrap();
+        sweep(root.path()).unwrap();
+        assert_eq!(names(root.path()), ["model"]);
+    }
+
+    /// The mode of a file that has no writer of its own, in this process.
+    fn usual(folder: &Path) -> u32 {
+        fs::write(folder.join("usual"), b"").unwrap();
+        mode(&folder.join("usual"))
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn whoever_writes_a_file_it_has_the_mode_of_others() {
+        let root = tempfile::tempdir().unwrap();
+        let (usual, place) = (usual(root.path()), root.path().join("file"));
+        // As safetensors writes: a temporary file that takes the place.
+        let write = |path: &Path| {
+            let mut file = NamedTempFile::new_in(root.path())?;
+            io::Write::write_all(&mut file, b"whole")?;
+            file.persist(path)?;
+            io::Result::Ok(())
+        };
+        for _ in 0..2 {
+            write_by(&place, write).unwrap();
+            assert_eq!(
+                (mode(&place), fs::read(&place).unwrap()),
+                (usual, b"whole".into())
+            );
+        }
+        let temporary = temporary_in(root.path()).unwrap();
+        assert_eq!(mode(temporary.path()), usual);
+        temporary.persist(&place).unwrap();
+        assert_eq!(mode(&place), usual);
+        assert_eq!(names(root.path()), ["file", "usual"]);
+    }
 }

@@ -6,11 +6,12 @@ mod store;
 mod threads;
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use detcon_core::image::ImageLimits;
 
 use crate::http::image_fetch::Fetcher;
@@ -24,6 +25,8 @@ pub(crate) use threads::Threads;
 
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;
+/// Longest span of time that can be given, in seconds: a day.
+const MAX_SECONDS: u32 = 86_400;
 
 /// Everything that can be set.
 #[derive(Args, Clone, Debug)]
@@ -113,7 +116,8 @@ pub struct ListenArguments {
         long,
         env = "DETCON_SHUTDOWN_GRACE",
         value_name = "SECONDS",
-        default_value_t = 30
+        default_value_t = 30,
+        value_parser = whole_seconds(0)
     )]
     pub shutdown_grace: u64,
     /// How long /readyz says no before the server takes no more connections, after SIGTERM or SIGINT, in seconds: for
@@ -160,9 +164,10 @@ pub struct LimitArguments {
         long,
         env = "DETCON_REQUEST_TIMEOUT",
         value_name = "SECONDS",
-        default_value = "60"
+        default_value = "60",
+        value_parser = whole_seconds(1)
     )]
-    pub request_timeout: NonZeroU64,
+    pub request_timeout: u64,
 }
 
 impl LimitArguments {
@@ -179,7 +184,7 @@ impl LimitArguments {
     /// Longest wait for a request's head, for its body, and then for the answer.
     #[must_use]
     pub const fn timeout(&self) -> Duration {
-        Duration::from_secs(self.request_timeout.get())
+        Duration::from_secs(self.request_timeout)
     }
 }
 
@@ -219,9 +224,14 @@ impl LogArguments {
 /// A span of time from the command line: seconds, decimals allowed, up to a day.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok();
-    let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
-    let seconds = seconds.ok_or("give seconds, from 0 to 86400")?;
+    let seconds = seconds.filter(|seconds| (0.0..=f64::from(MAX_SECONDS)).contains(seconds));
+    let seconds = seconds.ok_or_else(|| format!("give seconds, from 0 to {MAX_SECONDS}"))?;
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// The same in whole seconds, and so many at least.
+fn whole_seconds(least: u64) -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(least..=u64::from(MAX_SECONDS))
 }
 
 /// A count from the command line.
@@ -230,4 +240,42 @@ fn count(text: &str) -> Result<NonZeroUsize, String> {
         .ok()
         .filter(|count: &NonZeroUsize| count.get() <= MAX_COUNT)
         .ok_or_else(|| format!("give a number from 1 to {MAX_COUNT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn parse(flag: &str, value: &str) -> Result<Config, clap::Error> {
+        let arguments = ["detcon-server", "--models", "models", flag, value];
+        <Arguments as clap::Parser>::try_parse_from(arguments).map(|arguments| arguments.config)
+    }
+
+    /// A moment that far off cannot be computed.
+    #[test]
+    fn no_span_of_time_is_longer_than_a_day() {
+        let flags = [
+            "--request-timeout",
+            "--shutdown-grace",
+            "--shutdown-delay",
+            "--watch",
+        ];
+        for flag in flags {
+            for value in ["86401", &u64::MAX.to_string()] {
+                let refused = parse(flag, value).unwrap_err().to_string();
+                assert!(refused.contains("86400"), "{refused}");
+            }
+            for value in ["1e300", "NaN", "inf"] {
+                assert!(parse(flag, value).is_err(), "{flag} {value}");
+            }
+            assert!(parse(flag, "86400").is_ok(), "{flag}");
+        }
+        assert!(parse("--request-timeout", "0").is_err());
+    }
 }

@@ -17,6 +17,7 @@ mod protection;
 mod quantize;
 mod regions;
 mod regions_refused;
+mod steady;
 mod swap;
 mod trees;
 mod variants;
