@@ -27,6 +27,7 @@ pub use self::average::MovingAverage;
 pub(crate) use self::convert::axis;
 pub use self::convert::{from_core, to_core};
 pub use self::error::NetworkError;
+pub(crate) use self::heads::serves_contrast;
 pub use self::heads::{HeadSpec, Predictor};
 pub use self::layers::{Mode, Pass};
 pub use self::table::{Role, Row, table};
