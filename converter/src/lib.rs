@@ -19,7 +19,6 @@ pub mod progress;
 pub mod published;
 pub mod quantize;
 pub mod quantized_import;
-pub mod runtime;
 mod self_check;
 pub mod source;
 pub mod timm;

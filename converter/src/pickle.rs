@@ -16,6 +16,7 @@ mod construct;
 mod dtype;
 mod error;
 mod escape;
+mod kind;
 mod limits;
 mod machine;
 mod numpy;
@@ -24,23 +25,25 @@ mod reader;
 mod seal;
 mod shared;
 mod stack;
+mod storage;
 mod torch;
 mod value;
 
 pub use allow::Constructor;
 pub use array::{Array, ArrayError};
 pub use dtype::{AxisOrder, ByteOrder, DType, Encoding};
-pub use error::{Kind, Limit, PickleError};
+pub use error::{Limit, PickleError};
+pub use kind::Kind;
 pub use limits::Limits;
 pub use machine::GlobalUse;
 pub use shared::{Data, Text};
-pub use torch::{StorageSizes, Storages};
+pub use storage::{StorageSizes, Storages};
 pub use value::{ClassName, Value};
 
 pub(crate) use error::readable;
 use machine::{Machine, Policy};
 use reader::Reader;
-use torch::Outside;
+use storage::Outside;
 
 /// Reads a pickle that fills `bytes`.
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, PickleError> {

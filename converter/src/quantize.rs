@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 use detcon_core::checkpoint::Checkpoint;
 use detcon_core::files::Existing;
 use detcon_core::model::{ModelDirectory, ModelError, ModelUpdate, Precision, Quality, file};
+use detcon_inference::{Graph, Runtime};
 
 use crate::onnx::half::halved;
 use crate::onnx::lean::lean;
 use crate::onnx::proto::GraphProto;
 use crate::onnx::{encode, network, qdq};
-use crate::runtime::{Graph, Runtime};
 
 pub use error::QuantizeError;
 pub use photographs::SetAside;
@@ -161,7 +161,10 @@ pub fn quantize(
         Target::Fp16 { .. } => halved(&graph)?,
     };
     let (exact, rewritten) = (encode(graph)?, encode(rewritten)?);
-    let graphs = [runtime.graph(&exact)?, runtime.graph(&rewritten)?];
+    let graphs = [
+        Graph::from_bytes(&runtime, &exact)?,
+        Graph::from_bytes(&runtime, &rewritten)?,
+    ];
     let quality = measure(&model, graphs, &photographs, options.target.method())?;
     update.add_graph(precision, &rewritten, quality.clone())?;
     Ok(Quantized {

@@ -20,7 +20,7 @@ pub use graph::GraphError;
 pub use ledger::LedgerError;
 pub use output::OutputReport;
 
-use crate::runtime::{Runtime, RuntimeError};
+use detcon_inference::{InferenceError, Runtime};
 
 /// Why a model directory could not be verified, or is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,7 @@ pub enum VerifyError {
     Graph(#[from] GraphError),
     /// The graph cannot be run.
     #[error(transparent)]
-    Runtime(#[from] RuntimeError),
+    Runtime(#[from] InferenceError),
 }
 
 /// A place where the graph differs from the weights.

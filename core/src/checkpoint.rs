@@ -10,7 +10,7 @@ mod ledger;
 
 pub use file::{FileError, little_endian, tensors_from_bytes, tensors_to_bytes, tensors_to_file};
 pub use fit::{FitError, Fitted, MovingAverages, SourceArray, SourceTensor};
-pub use ledger::{Filled, Ledger, SetAside};
+pub use ledger::{Filled, Ledger, SetAside, sha256_f32};
 
 /// A float32 tensor in C order.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,21 +1,26 @@
 //! The handlers, one file a subject.
 
-pub(crate) mod conditional;
+mod app;
+mod conditional;
 pub(crate) mod embeddings;
 pub(crate) mod features;
 pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod hub;
 pub(crate) mod imports;
+mod method;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod oip;
+pub(crate) mod playground;
 pub(crate) mod regions;
 pub(crate) mod segmentations;
-pub(crate) mod shapes;
 pub(crate) mod uploads;
+mod view;
 
-use crate::problem::Problem;
+pub(crate) use app::App;
+
+use crate::http::Problem;
 
 /// Does what waits, for a disk or for a model, where that holds nobody up.
 async fn blocking<T: Send + 'static>(

@@ -3,18 +3,24 @@
 mod engine;
 mod protect;
 mod store;
+mod threads;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use detcon_core::image::ImageLimits;
 
-pub use engine::{EngineArguments, PrecisionChoice};
-pub use protect::{ImageOrigin, Origin, ProtectArguments};
+use crate::http::image_fetch::Fetcher;
+use crate::http::{BodyMemory, Limits};
+use crate::observe::telemetry::{LogFormat, LogSettings};
+
+pub use engine::EngineArguments;
+pub use protect::ProtectArguments;
 pub use store::UploadArguments;
+pub(crate) use threads::Threads;
 
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;
@@ -43,6 +49,20 @@ pub struct Config {
     /// What is logged.
     #[command(flatten)]
     pub log: LogArguments,
+}
+
+impl Config {
+    /// What a request may hold.
+    pub(crate) fn body_limits(&self) -> Limits {
+        let (limits, protect) = (&self.limits, &self.protect);
+        Limits {
+            bytes: limits.max_body_bytes,
+            images: limits.max_images.get(),
+            timeout: limits.timeout(),
+            memory: BodyMemory::new(limits.body_memory.max(limits.max_body_bytes)),
+            fetcher: Fetcher::new(protect.allow_url.clone(), protect.allow_private_addresses),
+        }
+    }
 }
 
 /// What is served.
@@ -184,13 +204,16 @@ pub struct LogArguments {
     pub otlp_endpoint: Option<String>,
 }
 
-/// How a line of the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
+impl LogArguments {
+    /// What is logged, and traced.
+    #[must_use]
+    pub fn settings(&self) -> LogSettings<'_> {
+        LogSettings {
+            format: self.log_format,
+            filter: &self.log,
+            collector: self.otlp_endpoint.as_deref(),
+        }
+    }
 }
 
 /// A span of time from the command line: seconds, decimals allowed, up to a day.

@@ -1,16 +1,26 @@
-//! HTTP clients of this process.
+//! What a request and an answer are over HTTP: the representations that a client accepts, bodies and what they hold,
+//! fields, the encodings of answers, and the problems that are told instead of one.
 
-use tokio_rustls::rustls::crypto::ring;
+pub(crate) mod accept;
+pub(crate) mod body;
+pub(crate) mod contents;
+pub(crate) mod encode;
+pub(crate) mod error_format;
+pub(crate) mod fields;
+pub(crate) mod image_fetch;
+pub(crate) mod inflate;
+pub(crate) mod json;
+mod multipart;
+mod origin;
+pub(crate) mod parameters;
+mod problem;
+pub(crate) mod provenance;
+pub(crate) mod urgency;
 
-/// Makes ring what TLS is computed with wherever this process does not say otherwise. The client library is built
-/// without one of its own, and has to be told before the first client.
-pub(crate) fn provide_tls() {
-    // A provider that the process has already is as good.
-    let _ = ring::default_provider().install_default();
-}
-
-/// The builder of a client.
-pub fn client() -> reqwest::ClientBuilder {
-    provide_tls();
-    reqwest::Client::builder()
-}
+pub(crate) use accept::Representation;
+pub(crate) use body::{BodyMemory, Limits};
+pub(crate) use contents::{BodyFormat, Contents, contents};
+pub(crate) use fields::{Fields, Mask, RequestFields, invalid};
+pub(crate) use origin::{ImageOrigin, Origin};
+pub(crate) use problem::{Problem, ProblemBody};
+pub(crate) use provenance::Provenance;

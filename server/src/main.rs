@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
-use detcon_server::bench::{self, BenchArguments};
+use detcon_server::cli::bench::{self, BenchArguments};
+use detcon_server::cli::health::{self, HealthArguments};
 use detcon_server::config::Config;
-use detcon_server::health::{self, HealthArguments};
 use detcon_server::{Example, GREETING, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// served under its name. / shows them in a browser, /docs documents the API, /v1/models lists what is served. SIGTERM
 /// and SIGINT let requests in flight finish.
 #[derive(Parser)]
-#[command(name = "detcon-server", version, max_term_width = 100, after_long_help = include_str!("help/program.txt"))]
+#[command(name = "detcon-server", version, max_term_width = 100, after_long_help = include_str!("cli/help/program.txt"))]
 struct Arguments {
     #[command(flatten)]
     config: Config,
@@ -76,7 +76,7 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    let _telemetry = Telemetry::start(&config.log)?;
+    let _telemetry = Telemetry::start(config.log.settings())?;
     let shutdown = shutdown_signal()?;
     let server = Server::start(config).await?;
     println!("{GREETING}{}", server.url());

@@ -4,7 +4,9 @@ mod engines;
 mod id;
 mod metrics;
 mod outcome;
+mod phase;
 mod process;
+mod stats;
 pub(crate) mod telemetry;
 mod timing;
 
@@ -17,11 +19,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument as _, Span};
 
-pub(crate) use engines::Models;
+pub(crate) use engines::{ModelSample, Models, ServedSample};
 pub(crate) use id::RequestId;
 pub(crate) use metrics::Metrics;
 pub(crate) use outcome::{Outcome, Refusal};
-pub(crate) use timing::{Phase, Timings};
+pub(crate) use phase::Phase;
+pub(crate) use stats::{EngineStats, Tally};
+pub(crate) use timing::Timings;
 
 use metrics::RequestLabels;
 

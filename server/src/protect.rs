@@ -4,7 +4,6 @@ mod cors;
 mod document;
 mod headers;
 mod keys;
-pub(crate) mod tls;
 
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
@@ -21,9 +20,7 @@ pub(crate) use headers::security;
 pub use keys::KeysError;
 use keys::{ApiKeys, Scope};
 
-use crate::config::Origin;
-use crate::playground::{self, Playground};
-use crate::problem::Problem;
+use crate::http::{Origin, Problem};
 
 /// Who may ask, and from where.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +33,18 @@ pub(crate) struct Protection {
     pub(crate) playground: Playground,
 }
 
+/// Whether there is a page to try the models with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Playground {
+    /// At `/`.
+    #[default]
+    Served,
+    /// The API is all there is.
+    Hidden,
+}
+
+/// Where the files of that page are.
+pub(crate) const PLAYGROUND: &str = "/playground/{file}";
 /// The header that carries a key where `Authorization` does not.
 const API_KEY: &str = "x-api-key";
 
@@ -54,19 +63,13 @@ impl Access {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match route {
             // Probes come from machines without secrets, and neither the pages nor the documentation hold any.
-            "/livez"
-            | "/readyz"
-            | "/v2/health/live"
-            | "/v2/health/ready"
-            | "/openapi.json"
-            | "/"
-            | playground::FOLDER => Self::Open,
+            "/livez" | "/readyz" | "/v2/health/live" | "/v2/health/ready" | "/openapi.json"
+            | "/" | PLAYGROUND => Self::Open,
             docs if docs == "/docs" || docs.starts_with("/docs/") => Self::Open,
             "/metrics" => Self::Key(Scope::Metrics),
             models if models.starts_with("/v1/models") && !reads => Self::Key(Scope::Admin),
             models if models.starts_with("/v2/repository/models/") => Self::Key(Scope::Admin),
             imports if imports.starts_with("/v1/imports") => Self::Key(Scope::Admin),
-            admin if admin.starts_with("/v1/admin/") => Self::Key(Scope::Admin),
             _ => Self::Key(Scope::Inference),
         }
     }

@@ -1,6 +1,7 @@
 //! What tests of requests share: an application whose engine does as the test says, and ways to ask it.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -12,20 +13,21 @@ use detcon_core::checkpoint::Tensor;
 use detcon_core::files::Existing;
 use detcon_core::image::ImageLimits;
 use detcon_core::model::{ModelDirectory, Precision};
+use detcon_inference::{
+    Batch, Compute, Dense, Device, InferenceError, Network, OpenOptions, Output, PrecisionChoice,
+};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::app::{App, router};
-use crate::batch::{BatchLimits, Run};
-use crate::budget::Turns;
-use crate::config::PrecisionChoice;
-use crate::engine::{Batch, Compute, Device, EngineError, Output};
-use crate::fetch::Fetcher;
-use crate::input::{BodyMemory, Limits};
-use crate::pipeline::Pipeline;
+use crate::api::App;
+use crate::engine::{Pipeline, Run, Turns};
+use crate::http::image_fetch::Fetcher;
+use crate::http::{BodyMemory, Limits};
+use crate::models::store::Store;
+use crate::models::{Model, Opener, Refusal, Registry, ServeOptions, State};
+use crate::observe::{EngineStats, Metrics};
 use crate::protect::Protection;
-use crate::registry::{EngineOptions, Model, Registry, State};
-use crate::store::Store;
+use crate::serve::routes::router;
 
 /// Longest wait of a test's server, where the test is not about it.
 const LONG: Duration = Duration::from_mins(10);
@@ -33,16 +35,16 @@ const LONG: Duration = Duration::from_mins(10);
 const SIZE: usize = 8;
 
 /// What an engine does at a batch.
-pub(crate) type Behaviour = Box<dyn FnMut(&Batch) -> Result<Tensor, EngineError> + Send>;
+pub(crate) type Behaviour = Box<dyn FnMut(&Batch) -> Result<Vec<Tensor>, InferenceError> + Send>;
 
 struct Engine(Behaviour);
 
 impl Run for Engine {
-    fn run(&mut self, batch: &Batch, _output: Output) -> Result<Tensor, EngineError> {
+    fn run(&mut self, batch: &Batch, _output: Output) -> Result<Vec<Tensor>, InferenceError> {
         (self.0)(batch)
     }
 
-    fn reopen(&mut self) -> Result<(), EngineError> {
+    fn reopen(&mut self) -> Result<(), InferenceError> {
         Ok(())
     }
 }
@@ -53,9 +55,8 @@ pub(crate) fn answers() -> Behaviour {
 }
 
 /// An embedding for every image of a batch.
-pub(crate) fn embeddings(batch: &Batch) -> Tensor {
-    let images = batch.shape[0];
-    Tensor::new(vec![images, SIZE], vec![0.5; images * SIZE])
+pub(crate) fn embeddings(batch: &Batch) -> Vec<Tensor> {
+    vec![Tensor::new(vec![SIZE], vec![0.5; SIZE]); batch.shape[0]]
 }
 
 /// A model that is served by an engine of this behaviour.
@@ -67,32 +68,39 @@ pub(crate) fn ready(behaviour: Behaviour, queue: usize) -> State {
         store
     });
     let directory = ModelDirectory::open(&MADE.path().join("tiny")).unwrap();
-    let limits = BatchLimits {
-        max_batch: 4.try_into().unwrap(),
-        queue: queue.try_into().unwrap(),
-    };
-    State::Ready(Arc::new(
-        Model::start(
-            directory,
-            Precision::Fp32,
-            Engine(behaviour),
-            &options(limits),
-            Arc::default(),
-        )
-        .unwrap(),
-    ))
+    let network = Network::open(directory, Precision::Fp32, Dense::All).unwrap();
+    let options = options(queue.try_into().unwrap());
+    let model = Model::start(network, Engine(behaviour), &options, Arc::default());
+    State::Ready(Arc::new(model.unwrap()))
 }
 
-fn options(limits: BatchLimits) -> EngineOptions {
-    EngineOptions {
-        precision: PrecisionChoice::Fp32,
-        compute: Compute {
-            device: Device::Cpu,
-            threads: NonZeroUsize::MIN,
-            spinning: Duration::ZERO,
+fn options(queue: NonZeroUsize) -> ServeOptions {
+    ServeOptions {
+        open: OpenOptions {
+            precision: PrecisionChoice::Fp32,
+            compute: Compute {
+                device: Device::Cpu,
+                threads: NonZeroUsize::MIN,
+                spinning: Duration::ZERO,
+            },
+            dense: Dense::All,
         },
         turns: Turns::default(),
-        limits,
+        max_batch: 4.try_into().unwrap(),
+        queue,
+    }
+}
+
+/// Opens nothing.
+struct Unopened;
+
+impl Opener for Unopened {
+    fn open(&self, _path: &Path, _stats: Arc<EngineStats>) -> Result<Model, Refusal> {
+        Err(Refusal::Panic)
+    }
+
+    fn check(&self, _path: &Path) -> Result<(), Refusal> {
+        Err(Refusal::Panic)
     }
 }
 
@@ -101,24 +109,13 @@ pub(crate) fn application(
     models: impl IntoIterator<Item = (&'static str, State)>,
     timeout: Duration,
 ) -> Arc<App> {
-    protected(models, timeout, Protection::default())
-}
-
-/// The same for those whom `protection` lets in.
-pub(crate) fn protected(
-    models: impl IntoIterator<Item = (&'static str, State)>,
-    timeout: Duration,
-    protection: Protection,
-) -> Arc<App> {
-    let store = Store::read_only("/nowhere".into());
-    stored(models, timeout, protection, store)
+    stored(models, timeout, Store::read_only("/nowhere".into()))
 }
 
 /// The same over a store.
 pub(crate) fn stored(
     models: impl IntoIterator<Item = (&'static str, State)>,
     timeout: Duration,
-    protection: Protection,
     store: Store,
 ) -> Arc<App> {
     let models = models.into_iter();
@@ -131,13 +128,18 @@ pub(crate) fn stored(
         fetcher: Fetcher::default(),
     };
     let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
-    let registry = Registry::new(models.collect(), None);
-    Arc::new(App::new(registry, pipeline, limits, protection, store))
+    Arc::new(App {
+        registry: Arc::new(Registry::new(models.collect(), None, Box::new(Unopened))),
+        pipeline,
+        limits,
+        store,
+        metrics: Arc::new(Metrics::new()),
+    })
 }
 
 /// The same as a router, with all the time that it may need.
 pub(crate) fn serving(models: impl IntoIterator<Item = (&'static str, State)>) -> Router {
-    router(application(models, LONG))
+    router(application(models, LONG), Protection::default())
 }
 
 /// An image of one pixel.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use detcon_server::bench::target::Target;
+use detcon_server::cli::bench::target::Target;
 use detcon_tests::crowd::{self, Crowd, Outcomes};
 use detcon_tests::{golden, models, results, service};
 use serde_json::json;

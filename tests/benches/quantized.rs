@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use detcon_core::model::Precision;
-use detcon_server::bench::bare::Bare;
+use detcon_server::cli::bench::bare::Bare;
 use detcon_tests::results::median;
 use detcon_tests::service::RUNTIME;
 use detcon_tests::{models, results, service};

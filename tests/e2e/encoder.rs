@@ -6,13 +6,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use detcon_core::arch::Depth;
-use detcon_core::checkpoint::Checkpoint;
-use detcon_core::model::Precision;
+use detcon_core::checkpoint::{Checkpoint, Tensor};
 use detcon_core::reference;
-use detcon_server::engine::{Batch, Compute, Device, Engine, Output};
+use detcon_inference::{Batch, Compute, Device, Output};
 use detcon_tests::golden::{self, EncoderCase};
 use detcon_tests::models;
-use detcon_tests::service::RUNTIME;
+use detcon_tests::service::engine;
 
 /// Largest difference allowed, as a share of the output's largest magnitude: both sides compute in float32, and
 /// rounding adds up over the 66 blocks of a ResNet-200.
@@ -73,7 +72,7 @@ const COMPUTE: Compute = Compute {
 fn the_served_graph_equals_the_published_code() {
     for encoder in golden::encoders() {
         let model = models::imported(&encoder.arch, encoder.seed);
-        let mut engine = Engine::open(&RUNTIME, &model, Precision::Fp32, COMPUTE).unwrap();
+        let mut engine = engine(&model, COMPUTE);
         for case in &encoder.cases {
             let shape = case.images.shape.clone().try_into().unwrap();
             let batch = Batch {
@@ -86,8 +85,14 @@ fn the_served_graph_equals_the_published_code() {
                     stage => Output::Features(stage.parse().unwrap()),
                 };
                 let found = engine.run(&batch, output).unwrap();
-                assert_eq!(found.shape(), expected.shape);
-                let error = golden::largest_error(found.values(), &expected.values);
+                assert_eq!(found.len(), expected.shape[0]);
+                assert!(
+                    found
+                        .iter()
+                        .all(|image| *image.shape() == expected.shape[1..])
+                );
+                let found: Vec<_> = found.into_iter().flat_map(Tensor::into_values).collect();
+                let error = golden::largest_error(&found, &expected.values);
                 println!("{} {shape:?} {name}: {error:.1e}", encoder.arch);
                 assert!(
                     error <= tolerance(model.manifest().spec.depth()),

@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use detcon_core::checkpoint::Tensor;
 use detcon_core::image::{ImageLimits, decode};
 use detcon_core::model::{ModelDirectory, Precision};
-use detcon_server::engine::{Batch, Compute, Device, Engine, Output};
-use detcon_tests::service::{self, RUNTIME, Service};
+use detcon_inference::{Batch, Compute, Device, Output};
+use detcon_tests::service::{self, Service};
 use detcon_tests::{golden, models};
 use reqwest::Response;
 use serde_json::Value;
@@ -128,7 +129,7 @@ fn an_image_has_the_same_embedding_alone_and_in_any_batch() {
             threads: NonZeroUsize::new(2).unwrap(),
             spinning: Duration::ZERO,
         };
-        let mut engine = Engine::open(&RUNTIME, &model, Precision::Fp32, compute).unwrap();
+        let mut engine = service::engine(&model, compute);
         let (side, inputs) = (
             model.manifest().preprocess.size() as usize,
             inputs(&model, 8),
@@ -139,11 +140,9 @@ fn an_image_has_the_same_embedding_alone_and_in_any_batch() {
                 images: images.concat(),
             };
             let found = engine.run(&batch, Output::Embedding).unwrap();
-            let length = found.values().len() / images.len();
             found
-                .values()
-                .chunks_exact(length)
-                .map(<[f32]>::to_vec)
+                .into_iter()
+                .map(Tensor::into_values)
                 .collect::<Vec<_>>()
         };
         let alone: Vec<_> = inputs

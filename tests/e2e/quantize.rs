@@ -11,9 +11,9 @@ use detcon_converter::quantize::{
     Method, QuantizeError, QuantizeOptions, Quantized, Target, quantize,
 };
 use detcon_converter::quantized_import::{QuantizedImportError, import_quantized};
-use detcon_converter::runtime::Runtime;
 use detcon_core::files::Existing;
 use detcon_core::model::{ModelDirectory, Precision};
+use detcon_inference::{Graph, Runtime};
 use detcon_tests::service::library;
 use detcon_tests::{golden, models};
 
@@ -74,7 +74,8 @@ fn run(place: &Path, options: &QuantizeOptions) -> Result<Quantized, QuantizeErr
 
 fn embedding(model: &ModelDirectory, precision: Precision, images: &golden::Array<u8>) -> Vec<f32> {
     let onnx = fs::read(model.graph(precision).unwrap()).unwrap();
-    let mut graph = Runtime::load(&library()).unwrap().graph(&onnx).unwrap();
+    let runtime = Runtime::load(&library()).unwrap();
+    let mut graph = Graph::from_bytes(&runtime, &onnx).unwrap();
     let shape = images.shape.clone().try_into().unwrap();
     let mut outputs = graph.run(&images.values, shape, &["embedding"]).unwrap();
     outputs.remove(0)

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use detcon_converter::haiku::Network;
 use detcon_converter::pickle::Limits;
 use detcon_converter::source::{self, Content};
-use detcon_core::digest::sha256_f32;
+use detcon_core::checkpoint::sha256_f32;
 use detcon_core::names::{Destination, HaikuNames, infer_spec};
 use detcon_tests::golden;
 

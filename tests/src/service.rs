@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use detcon_core::model::ModelDirectory;
+use detcon_inference::{Compute, Dense, Engine, Model, OpenOptions, PrecisionChoice, Runtime};
 use detcon_server::Server;
 use detcon_server::config::Config;
-use detcon_server::engine::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -94,8 +94,20 @@ impl Service {
 /// A client of servers.
 #[must_use]
 pub fn client() -> reqwest::Client {
-    let client = detcon_server::http::client().build();
+    let client = detcon_server::cli::bench::client::client().build();
     client.expect("a client starts")
+}
+
+/// The engine of a model, in float32.
+#[must_use]
+pub fn engine(model: &ModelDirectory, compute: Compute) -> Engine {
+    let options = OpenOptions {
+        precision: PrecisionChoice::Fp32,
+        compute,
+        dense: Dense::All,
+    };
+    let opened = Model::open(&RUNTIME, model.path(), options).expect("a model opens");
+    opened.into_parts().1
 }
 
 /// A store with links to models.

@@ -23,8 +23,8 @@ use tch::{Device, Kind, Reduction, Tensor};
 use self::folder::{Ids, Pair};
 use self::head::{Spread, TrainedHead};
 use crate::frozen::FrozenModel;
-use crate::network::to_core;
 use crate::random::{below, stream};
+use crate::tensor::to_core;
 
 mod classes;
 mod confusion;

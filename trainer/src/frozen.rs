@@ -9,7 +9,8 @@ use detcon_core::image::RgbImage;
 use detcon_core::model::{ModelDirectory, ModelError, file};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::network::{HeadSpec, Mode, Network, NetworkError, Predictor, axis};
+use crate::network::{HeadSpec, Mode, Network, NetworkError, Predictor};
+use crate::tensor::axis;
 
 /// The backbone is all that is used.
 const HEADS: HeadSpec = HeadSpec {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tch::{Device, Reduction, Tensor, no_grad};
 
 use crate::distributed::{DistributedError, Group};
-use crate::network::{Network, NetworkError, Predictor, axis, serves_contrast};
+use crate::network::{Network, NetworkError, Predictor, serves_contrast};
 use crate::objective::{Bounds, LossSettings, RegionVectors, Regions, bounds, detcon_loss};
 use crate::optimizer::{Optimizer, Slot};
 use crate::schedule::{LearningRate, TargetDecay};
+use crate::tensor::axis;
 
 mod logs;
 mod outputs;

@@ -8,7 +8,7 @@
 //! - `network`, `objective`, `augment`, `optimizer`, [`schedule`]: what a step is made of, each held to the published
 //!   code's own numbers;
 //! - [`objects`]: a data set that is drawn, to try training on;
-//! - `device`: the CPU or CUDA; `distributed`: ranks that train together; `judge`: how good features are;
+//! - `device`: the CPU or CUDA; `tensor`: libtorch's tensors and the core's; `distributed`: ranks that train together; `judge`: how good features are;
 //! - `export`: a run's checkpoint to a model directory;
 //! - `frozen`: a model directory's backbone; `finetune`: segmentation heads on its features; `probe`: how good
 //!   they are;
@@ -57,4 +57,6 @@ pub mod run;
 pub mod sample;
 pub mod schedule;
 pub mod shards;
+#[cfg(feature = "torch")]
+pub mod tensor;
 pub mod tfrecord;

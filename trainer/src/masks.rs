@@ -12,6 +12,7 @@ mod journal;
 mod layout;
 mod masker;
 mod merge;
+mod part;
 mod partial;
 mod picture;
 mod preview;
@@ -28,8 +29,9 @@ pub use self::layout::Layout;
 pub(crate) use self::layout::is_image;
 #[cfg(feature = "torch")]
 pub(crate) use self::masker::Masker;
+pub use self::part::Part;
 pub use self::preview::contact_sheet;
-pub use self::run::{Part, Progress, Run, run};
+pub use self::run::{Progress, Run, run};
 pub use self::settings::{MaskSettings, MaskSource, Overflow, Segmentation};
 pub use self::source::{Class, SourceImage, SourceSet};
 pub use self::summary::{Failure, Images, Merged, Reencoded, Segments, Shards, Summary};

@@ -12,6 +12,7 @@ use detcon_core::arch::ResNetSpec;
 use tch::{Device, Tensor};
 
 use crate::distributed::Group;
+use crate::tensor::from_core;
 
 mod average;
 mod backbone;
@@ -24,8 +25,6 @@ mod table;
 mod update;
 
 pub use self::average::MovingAverage;
-pub(crate) use self::convert::axis;
-pub use self::convert::{from_core, to_core};
 pub use self::error::NetworkError;
 pub(crate) use self::heads::serves_contrast;
 pub use self::heads::{HeadSpec, Predictor};

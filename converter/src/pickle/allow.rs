@@ -1,10 +1,9 @@
-//! The allow-list: every global that a pickle may name, and what it makes. One table; whatever is not in it is
+//! The allow-list: every global that a pickle may name, and what it makes. Whatever is not in its two tables is
 //! refused where it is named. No entry runs anything: each only tells the unpickler which value to build.
 
 use std::fmt;
 
 use super::dtype::DType;
-use super::torch::STORAGES;
 
 /// What an allowed global makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +109,20 @@ const DEVICE_ARRAY: &[&str] = &[
 ];
 const DILL: &[&str] = &["dill._dill", "dill.dill"];
 const HAIKU: &[&str] = &["haiku._src.data_structures"];
+
+/// The names of storages' classes in `torch`, and the type of their elements.
+const STORAGES: [(&str, DType); 10] = [
+    ("FloatStorage", DType::F32),
+    ("HalfStorage", DType::F16),
+    ("BFloat16Storage", DType::BF16),
+    ("DoubleStorage", DType::F64),
+    ("LongStorage", DType::I64),
+    ("IntStorage", DType::I32),
+    ("ShortStorage", DType::I16),
+    ("CharStorage", DType::I8),
+    ("ByteStorage", DType::U8),
+    ("BoolStorage", DType::Bool),
+];
 
 /// The allow-list.
 const ALLOWED: &[(Names, Constructor)] = &[

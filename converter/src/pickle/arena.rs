@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::allow::Constructor;
 use super::array::Array;
 use super::dtype::{ByteOrder, DType};
-use super::error::Kind;
+use super::kind::Kind;
 use super::shared::{Data, Text};
-use super::torch::Storage;
+use super::storage::Storage;
 use super::value::ClassName;
 
 /// The index of a value.

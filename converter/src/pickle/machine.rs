@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::op::{ObjectOp, Op};
 use super::reader::Reader;
 use super::shared::Text;
-use super::torch::Outside;
+use super::storage::Outside;
 use super::value::ClassName;
 
 /// A global that a pickle names.

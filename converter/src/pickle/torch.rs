@@ -1,7 +1,6 @@
-//! PyTorch's tensors: storages that live beside the pickle in its archive, and views of them. A view reads only
-//! inside its storage, and one that is not in C order is copied out; how much is, is bounded by the archive.
+//! PyTorch's tensors: views of storages. A view reads only inside its storage, and one that is not in C order is
+//! copied out; how much is, is bounded by the archive.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::allow::Constructor;
@@ -11,51 +10,7 @@ use super::dtype::{AxisOrder, ByteOrder, DType, Encoding};
 use super::error::{Limit, PickleError};
 use super::machine::{Machine, Step};
 use super::shared::Data;
-
-/// The storages of an archive, by key.
-#[derive(Clone, Debug)]
-pub struct Storages<'a> {
-    by_key: HashMap<&'a str, &'a [u8]>,
-    byte_order: ByteOrder,
-    total: usize,
-}
-
-impl<'a> Storages<'a> {
-    /// Storages by key, whose elements have `byte_order`.
-    #[must_use]
-    pub fn new(
-        storages: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-        byte_order: ByteOrder,
-    ) -> Self {
-        let by_key: HashMap<_, _> = storages.into_iter().collect();
-        let total = by_key.values().map(|bytes: &&[u8]| bytes.len()).sum();
-        Self {
-            by_key,
-            byte_order,
-            total,
-        }
-    }
-}
-
-/// Elements and bytes of each storage that persistent ids name.
-pub type StorageSizes = BTreeMap<String, (usize, usize)>;
-
-/// What persistent ids name.
-pub(super) enum Outside<'a, 'l> {
-    /// Nothing: a pickle by itself.
-    Nothing,
-    /// Storages that are at hand.
-    Storages(&'l Storages<'a>),
-    /// Storages that are yet to be found: what is asked of them is taken down, and tensors are made of none.
-    Sizes(StorageSizes),
-}
-
-/// A storage and the type of its elements.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Storage<'a> {
-    bytes: &'a [u8],
-    encoding: Encoding,
-}
+use super::storage::{Outside, Storage};
 
 impl<'a> Machine<'a, '_> {
     /// The storage of a persistent id.
@@ -244,17 +199,3 @@ impl<'s> View<'s> {
         })
     }
 }
-
-/// The names of storages' classes in `torch`, and the type of their elements.
-pub(super) const STORAGES: [(&str, DType); 10] = [
-    ("FloatStorage", DType::F32),
-    ("HalfStorage", DType::F16),
-    ("BFloat16Storage", DType::BF16),
-    ("DoubleStorage", DType::F64),
-    ("LongStorage", DType::I64),
-    ("IntStorage", DType::I32),
-    ("ShortStorage", DType::I16),
-    ("CharStorage", DType::I8),
-    ("ByteStorage", DType::U8),
-    ("BoolStorage", DType::Bool),
-];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::array::Array;
 use super::dtype::DType;
-use super::error::Kind;
+use super::kind::Kind;
 use super::shared::{Data, Text};
 
 /// A value of a pickle.

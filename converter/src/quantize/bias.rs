@@ -5,6 +5,8 @@
 //! section 4.2, with means measured on photographs. Convolutions are corrected in order of computation, each with
 //! everything before it corrected.
 
+use detcon_inference::Graph;
+
 use crate::onnx::encode;
 use crate::onnx::proto::GraphProto;
 use crate::onnx::qdq::{Quantization, quantized};
@@ -23,7 +25,7 @@ pub(super) fn correct(
     for conv in &calibration.convs {
         let names = [conv.name.clone()];
         let probe = up_to(&quantized(&calibration.graph, quantization), &conv.name);
-        let mut session = calibration.runtime.graph(&encode(probe)?)?;
+        let mut session = Graph::from_bytes(calibration.runtime, &encode(probe)?)?;
         let mut means = Means::new([conv]);
         for photograph in calibration.photographs {
             let values = run(&mut session, photograph, &names)?;

@@ -6,7 +6,7 @@ use crate::onnx::encode;
 use crate::onnx::proto::GraphProto;
 use crate::onnx::qdq::{self, Quantization};
 use crate::progress::counting;
-use crate::runtime::{Graph, Runtime};
+use detcon_inference::{Graph, Runtime};
 
 use super::QuantizeError;
 use super::histogram::{Extent, Histogram};
@@ -44,7 +44,7 @@ pub(super) fn observe(calibration: &Calibration<'_>) -> Result<Observed, Quantiz
     let mut names = sources.clone();
     let conv_names = convs.iter().map(|conv| &conv.name);
     names.extend(conv_names.filter(|name| !sources.contains(*name)).cloned());
-    let mut session = runtime.graph(&encode(graph.with_outputs(&names))?)?;
+    let mut session = Graph::from_bytes(runtime, &encode(graph.with_outputs(&names))?)?;
 
     let bar = counting("calibrating", 2 * photographs.len());
     let mut extents = vec![Extent::EMPTY; sources.len()];

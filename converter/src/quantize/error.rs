@@ -7,7 +7,7 @@ use detcon_core::model::{Disagreement, ModelError, Precision, UpdateError};
 
 use crate::onnx::OnnxError;
 use crate::onnx::half::HalfError;
-use crate::runtime::RuntimeError;
+use detcon_inference::InferenceError;
 
 /// Why a model was not quantized. Its directory is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +81,7 @@ pub enum QuantizeError {
     Onnx(#[from] OnnxError),
     /// The graph could not be run.
     #[error(transparent)]
-    Runtime(#[from] RuntimeError),
+    Runtime(#[from] InferenceError),
     /// The new graph gives no embedding for the self-check's picture.
     #[error("the new graph fails the self-check: {0}")]
     SelfCheck(#[from] Disagreement),

@@ -3,7 +3,7 @@
 use detcon_core::model::MeanAndWorst;
 
 use crate::progress::counting;
-use crate::runtime::Graph;
+use detcon_inference::Graph;
 
 use super::QuantizeError;
 use super::calibrate::run;

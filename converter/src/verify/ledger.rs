@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use detcon_core::checkpoint::{Checkpoint, Filled, Ledger, Tensors, tensors_from_bytes};
-use detcon_core::digest::sha256_f32;
+use detcon_core::checkpoint::{
+    Checkpoint, Filled, Ledger, Tensors, sha256_f32, tensors_from_bytes,
+};
 use detcon_core::model::{ModelDirectory, file};
 use detcon_core::names::Transform;
 

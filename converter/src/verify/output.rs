@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::{Fault, VerifyError};
 use crate::onnx::proto::{ModelProto, TensorTypeProto, TypeProto, ValueInfoProto, data_type};
-use crate::runtime::Runtime;
 use crate::self_check;
+use detcon_inference::{Graph, Runtime};
 
 /// How far the graph's embedding is from the reference's, as shares of its largest magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -106,7 +106,7 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn run(&self, onnx: &[u8]) -> Result<OutputReport, VerifyError> {
-        let mut graph = self.runtime.graph(onnx)?;
+        let mut graph = Graph::from_bytes(&self.runtime, onnx)?;
         let outputs = graph.run(&self.images, self.shape, &["embedding"])?;
         Ok(compare(
             &outputs[0],
@@ -124,7 +124,7 @@ impl<'a> Check<'a> {
                 .extend(names[..3].iter().map(|name| untyped(name)));
         }
         let outputs: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut graph = self.runtime.graph(&model.encode_to_vec())?;
+        let mut graph = Graph::from_bytes(&self.runtime, &model.encode_to_vec())?;
         let found = graph.run(&self.images, self.shape, &outputs)?;
         for (stage, (found, expected)) in found.iter().zip(&self.expected.stages).enumerate() {
             let report = compare(found, expected.values(), self.tolerance);

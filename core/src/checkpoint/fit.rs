@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use rayon::prelude::*;
 
-use super::{Checkpoint, Filled, Ledger, SetAside, Tensor, Tensors};
+use super::{Checkpoint, Filled, Ledger, SetAside, Tensor, Tensors, sha256_f32};
 use crate::arch::{BatchNormField, Param, ParamKind, ResNetSpec};
-use crate::digest::sha256_f32;
 use crate::names::{Destination, Transform};
 
 mod error;

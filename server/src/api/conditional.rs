@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, HeaderName, header};
 use http_range_header::parse_range_header;
 
-use crate::problem::Problem;
+use crate::http::Problem;
 
 /// A part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

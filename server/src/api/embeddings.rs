@@ -4,19 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use detcon_core::checkpoint::Tensor;
+use detcon_inference::Output;
 use serde::Deserialize;
 
-use detcon_core::checkpoint::Tensor;
-
-use super::Binary;
-use crate::accept::Representation;
-use crate::app::App;
-use crate::demand::Lane;
-use crate::encode::{self, EmbeddingList};
-use crate::engine::Output;
-use crate::input::{self, EMBEDDINGS, EmbeddingsRequest, Form, document_fields};
-use crate::problem::{Problem, ProblemBody};
-use crate::provenance::Provenance;
+use super::{App, Binary};
+use crate::engine::{Image, Lane};
+use crate::http::contents::{EMBEDDINGS, embeddings};
+use crate::http::encode::{self, EmbeddingList};
+use crate::http::json::EmbeddingsRequest;
+use crate::http::parameters::document_fields;
+use crate::http::{BodyFormat, Problem, ProblemBody, Provenance, Representation, invalid};
 
 document_fields!(Documented, EMBEDDINGS);
 
@@ -62,31 +60,33 @@ pub(crate) async fn embed(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let form = Form::of(request.headers())?;
+    let format = BodyFormat::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &encode::EMBEDDINGS)?;
-    let asked = input::embeddings(form, request, &app.limits).await?;
+    let asked = embeddings(format, request, &app.limits).await?;
     let model = app.registry.find(asked.model.as_deref())?;
     let size = model.manifest().embedding_size;
     if let Some(dimensions) = asked.dimensions.filter(|&dimensions| dimensions != size) {
         let detail =
             format!("this model's vectors have {size} values, not {dimensions}: leave it out");
-        return Err(Problem::InvalidField {
-            field: "dimensions".to_owned(),
-            detail,
-        });
+        return Err(invalid("dimensions", detail));
     }
-    let work = app.pipeline.begin(asked.demand);
-    let embeddings = work.embed(&model, asked.images).await?;
+    let images = asked.images.into_iter().map(Image::Encoded).collect();
+    let work = app.pipeline.begin(asked.urgency);
+    let found = work.run(&model, images, &[Output::Embedding]).await?;
     drop(asked.memory); // the body is gone
-    let mut embeddings: Vec<_> = embeddings.into_iter().map(Tensor::into_values).collect();
+    let mut vectors: Vec<_> = found
+        .into_iter()
+        .flatten()
+        .map(Tensor::into_values)
+        .collect();
     if asked.normalize {
-        for embedding in &mut embeddings {
-            normalize(embedding);
+        for vector in &mut vectors {
+            normalize(vector);
         }
     }
     let provenance = Provenance::of(&model, Output::Embedding);
-    let response = encode::embeddings(&provenance, &embeddings, representation, asked.encoding)?;
-    Ok(provenance.sign(response))
+    let response = encode::embeddings(&provenance, &vectors, representation, asked.encoding)?;
+    Ok(provenance.with_headers(response))
 }
 
 /// Parts of a multipart body.

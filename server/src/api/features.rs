@@ -6,28 +6,26 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use detcon_core::arch::Stage;
 use detcon_core::checkpoint::Tensor;
+use detcon_inference::Output;
 use safetensors::tensor::Dtype;
 use serde::Serialize;
 
-use super::{Binary, ImagePart};
-use crate::accept::Representation;
-use crate::app::App;
-use crate::demand::Demand;
-use crate::encode;
-use crate::engine::Output;
-use crate::input::parameters::{MODEL, PRIORITY, SIZE, STAGE, TIMEOUT_MS, VIEW};
-use crate::input::{self, Form, Mask, Shape, document_fields};
-use crate::problem::{Problem, ProblemBody};
-use crate::provenance::Provenance;
-use crate::view::View;
+use super::view::view;
+use super::{App, Binary, ImagePart};
+use crate::http::encode;
+use crate::http::parameters::{MODEL, PRIORITY, SIZE, STAGE, TIMEOUT_MS, VIEW, document_fields};
+use crate::http::urgency::{urgency, urgency_with};
+use crate::http::{
+    BodyFormat, Mask, Problem, ProblemBody, Provenance, Representation, RequestFields, contents,
+};
 
-const SHAPE: Shape = Shape {
+const FIELDS: RequestFields = RequestFields {
     fields: &[MODEL, STAGE, VIEW, SIZE, TIMEOUT_MS, PRIORITY],
     images: Some(1),
     mask: Mask::Unknown,
 };
 
-document_fields!(Documented, SHAPE);
+document_fields!(Documented, FIELDS);
 
 /// What a dense map can be sent as, in the server's order of preference.
 const OFFERS: [Representation; 3] = [
@@ -83,23 +81,24 @@ pub(crate) async fn features(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let form = Form::of(request.headers())?;
+    let format = BodyFormat::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &OFFERS)?;
-    let demand = Demand::of(request.headers())?;
-    let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
-    let demand = demand.with(&mut upload.fields)?;
-    let named: Option<String> = upload.fields.take(MODEL)?;
+    let urgency = urgency(request.headers())?;
+    let mut contents = contents(format, request, FIELDS, &app.limits).await?;
+    let urgency = urgency_with(urgency, &mut contents.fields)?;
+    let named: Option<String> = contents.fields.take(MODEL)?;
     let model = app.registry.find(named.as_deref())?;
-    let stage = upload.fields.take(STAGE)?.unwrap_or(Stage::C5);
-    let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
-    let work = app.pipeline.begin(demand);
-    let place = work.place(&model)?;
-    let image = work.decode(upload.image()?).await?;
+    let stage = contents.fields.take(STAGE)?.unwrap_or(Stage::C5);
+    let view = view(&mut contents.fields, model.manifest().preprocess)?;
+    model.gives(Output::Features(stage))?;
+    let work = app.pipeline.begin(urgency);
+    let place = work.place(&*model)?;
+    let image = work.decode(contents.image()?).await?;
     let input = work.compute(move || view.input(&image)).await?;
-    let features = work.features(&model, place, input, stage).await?;
+    let features = work.features(&*model, place, input, stage).await?;
     let provenance = Provenance::of(&model, Output::Features(stage));
     let response = encode(&provenance, stage, features, representation)?;
-    Ok(provenance.sign(response))
+    Ok(provenance.with_headers(response))
 }
 
 fn encode(

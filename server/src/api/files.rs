@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use super::conditional::{Part, is_unchanged, part};
-use super::{Binary, blocking};
-use crate::app::App;
-use crate::problem::{Problem, ProblemBody};
-use crate::store::{Pinned, PinnedFile};
+use super::{App, Binary, blocking};
+use crate::http::{Problem, ProblemBody};
+use crate::models::ModelsError;
+use crate::models::store::{Pinned, PinnedFile};
 
 /// Read at a time.
 const CHUNK: usize = 256 << 10;
@@ -113,7 +113,7 @@ pub(crate) async fn file(
 ) -> Result<Response, Problem> {
     let (name, path) = place.map_or_else(|_| Default::default(), |Path(place)| place);
     let content_type = content_type(&path);
-    let found = blocking(move || pin(&app, &name)?.file(&path)).await?;
+    let found = blocking(move || Ok(pin(&app, &name)?.file(&path)?)).await?;
     send(found, content_type, &headers).await
 }
 
@@ -168,9 +168,6 @@ pub(super) fn content_type(path: &str) -> &'static str {
 
 /// The directory of the model of this name.
 fn pin(app: &App, name: &str) -> Result<Pinned, Problem> {
-    let unknown = |_| Problem::UnknownModel {
-        name: name.chars().take(100).collect(),
-    };
-    app.store
-        .pin(&ModelName::try_from(name.to_owned()).map_err(unknown)?)
+    let name = ModelName::try_from(name.to_owned()).map_err(|_| ModelsError::unknown(name))?;
+    Ok(app.store.pin(&name)?)
 }

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use crate::app::App;
-use crate::registry;
+use super::App;
+use crate::models::State as ModelsState;
 
 /// Whether the server can answer, and each model's state.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -50,11 +50,11 @@ pub(crate) async fn livez() -> &'static str {
     ),
 )]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Readiness>) {
-    let ready = app.registry.is_ready() && !app.is_closing();
+    let ready = app.registry.is_ready() && !app.registry.is_closing();
     let state = |state| match state {
-        registry::State::Loading => ModelState::Loading,
-        registry::State::Ready(_) => ModelState::Ready,
-        registry::State::Refused(_) => ModelState::Refused,
+        ModelsState::Loading => ModelState::Loading,
+        ModelsState::Ready(_) => ModelState::Ready,
+        ModelsState::Refused(_) => ModelState::Refused,
     };
     let models = app
         .registry

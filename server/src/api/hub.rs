@@ -17,9 +17,10 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use detcon_core::model::ModelName;
 
-use crate::app::App;
-use crate::problem::Problem;
-use crate::store::Pinned;
+use crate::api::App;
+use crate::http::Problem;
+use crate::models::ModelsError;
+use crate::models::store::Pinned;
 
 /// Owner of every repository.
 const OWNER: &str = "detcon";
@@ -37,13 +38,9 @@ struct Repository {
 impl Repository {
     /// Of this owner and name, which must be at this revision.
     fn open(app: &App, owner: &str, name: &str, revision: &str) -> Result<Self, Problem> {
-        let unknown = || Problem::UnknownModel {
-            name: name.chars().take(100).collect(),
-        };
-        let name = ModelName::try_from(name.to_owned()).map_err(|_| unknown())?;
-        if owner != OWNER {
-            return Err(unknown());
-        }
+        let known = ModelName::try_from(name.to_owned()).ok();
+        let known = known.filter(|_| owner == OWNER);
+        let name = known.ok_or_else(|| ModelsError::unknown(name))?;
         let pinned = app.store.pin(&name)?;
         let repository = Self { name, pinned };
         let digest = repository.pinned.digest();

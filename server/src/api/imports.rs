@@ -7,9 +7,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
-use crate::app::App;
-use crate::problem::{Problem, ProblemBody};
-use crate::store::{Phase, Record};
+use super::App;
+use crate::http::{Problem, ProblemBody};
+use crate::models::ModelsError;
+use crate::models::store::{Phase, Record};
 
 /// Every upload since the server's start, the oldest first; of those that are over, the last hundred.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -125,9 +126,8 @@ pub(crate) async fn describe(
 /// What became of an upload.
 pub(super) fn find(app: &App, id: &str) -> Result<Import, Problem> {
     let record = app.store.imports()?.find(id);
-    record
-        .map(Import::from)
-        .ok_or_else(|| Problem::UnknownImport {
-            id: id.chars().take(100).collect(),
-        })
+    let unknown = || ModelsError::UnknownImport {
+        id: id.chars().take(100).collect(),
+    };
+    Ok(record.map(Import::from).ok_or_else(unknown)?)
 }

@@ -10,12 +10,12 @@ use axum::extract::{Path, State};
 use detcon_core::arch::Stage;
 use detcon_core::model::{HeadEntry, HeadQuality, Manifest, Precision, Quality, Training};
 use detcon_core::segment::HeadKind;
+use detcon_inference::Output;
 use serde::Serialize;
 
-use crate::app::App;
-use crate::engine::Output;
-use crate::problem::{Problem, ProblemBody};
-use crate::registry::{self, Model};
+use super::App;
+use crate::http::{Problem, ProblemBody};
+use crate::models::{Model, ModelsError, State as ModelState};
 
 /// OpenAI's list of models, with those that are not served and why.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -183,9 +183,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     let (mut data, mut refused) = (Vec::new(), Vec::new());
     for (id, state) in app.registry.states() {
         match state {
-            registry::State::Loading => {}
-            registry::State::Ready(model) => data.push(ModelSummary::of(&model)),
-            registry::State::Refused(reason) => refused.push(RefusedModel {
+            ModelState::Loading => {}
+            ModelState::Ready(model) => data.push(ModelSummary::of(&model)),
+            ModelState::Refused(reason) => refused.push(RefusedModel {
                 id,
                 reason: reason.to_string(),
             }),
@@ -222,9 +222,7 @@ pub(crate) async fn describe(
     State(app): State<Arc<App>>,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelDetail>, Problem> {
-    let Path(name) = name.map_err(|_| Problem::UnknownModel {
-        name: "\u{fffd}".to_owned(), // bytes that are no text
-    })?;
+    let Path(name) = name.map_err(|_| ModelsError::unknown("\u{fffd}"))?; // bytes that are no text
     let model = app.registry.find(Some(&name))?;
     let manifest = model.manifest();
     let file = |(name, entry): (&String, &detcon_core::model::FileEntry)| {

@@ -40,17 +40,16 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use serde::Deserialize;
 
-use crate::app::App;
-use crate::input::invalid;
-use crate::problem::Problem;
-use crate::registry::Model;
+use crate::api::App;
+use crate::http::{Problem, invalid};
+use crate::models::Model;
 
 /// The version of every model: what takes a model's place has its name and this version too.
 const VERSION: &str = "1";
 
 /// The model of a path.
 fn model_of(app: &App, name: Result<Path<String>, PathRejection>) -> Result<Arc<Model>, Problem> {
-    app.registry.find(Some(&said(name)))
+    Ok(app.registry.find(Some(&said(name)))?)
 }
 
 /// The model of a path that names a version too.

@@ -5,36 +5,30 @@ mod given;
 #[cfg(fuzzing)]
 pub(crate) use given::fuzz_given;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use detcon_core::arch::Stage;
-use detcon_core::checkpoint::Tensor;
-use detcon_core::regions::{BoundingBox, RegionCells, RegionSet};
+use detcon_core::regions::BoundingBox;
+use detcon_inference::{Output, Region, Regions, Space};
 use safetensors::tensor::Dtype;
 use serde::Serialize;
 
-use self::given::{Origin, unusable};
-use super::Binary;
-use crate::accept::Representation;
-use crate::app::App;
-use crate::demand::Demand;
-use crate::encode;
-use crate::engine::Output;
-use crate::input::parameters::{
+use self::given::{RegionSource, unusable};
+use super::view::view;
+use super::{App, Binary};
+use crate::http::encode;
+use crate::http::parameters::{
     BOXES, COLUMNS, K, METHOD, MIN_SIZE, MODEL, PRIORITY, RLE, ROWS, SCALE, SEED, SIGMA, SIZE,
-    SPACE, STAGE, TIMEOUT_MS, VIEW,
+    SPACE, STAGE, TIMEOUT_MS, VIEW, document_fields,
 };
-use crate::input::{self, Form, Mask, Shape, document_fields};
-use crate::problem::{Problem, ProblemBody};
-use crate::provenance::Provenance;
-use crate::registry::Model;
-use crate::segmentation::feature_map;
-use crate::view::View;
+use crate::http::urgency::{urgency, urgency_with};
+use crate::http::{
+    BodyFormat, Mask, Problem, ProblemBody, Provenance, Representation, RequestFields, contents,
+};
 
-const SHAPE: Shape = Shape {
+const FIELDS: RequestFields = RequestFields {
     fields: &[
         MODEL, SPACE, VIEW, SIZE, BOXES, RLE, METHOD, SCALE, SIGMA, MIN_SIZE, ROWS, COLUMNS, K,
         SEED, STAGE, TIMEOUT_MS, PRIORITY,
@@ -43,7 +37,7 @@ const SHAPE: Shape = Shape {
     mask: Mask::Allowed,
 };
 
-document_fields!(Documented, SHAPE);
+document_fields!(Documented, FIELDS);
 
 /// What regions can be sent as, in the server's order of preference.
 const OFFERS: [Representation; 3] = [
@@ -51,28 +45,6 @@ const OFFERS: [Representation; 3] = [
     Representation::Npy,
     Representation::Safetensors,
 ];
-
-/// Which vectors are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Space {
-    /// The mean of c5 over a region's cells.
-    #[default]
-    Backbone,
-    /// The projector's output for that mean.
-    Projection,
-}
-
-impl FromStr for Space {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "backbone" => Ok(Self::Backbone),
-            "projection" => Ok(Self::Projection),
-            _ => Err("it is neither backbone nor projection"),
-        }
-    }
-}
 
 /// The regions of an image.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -149,19 +121,23 @@ pub(crate) async fn regions(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let form = Form::of(request.headers())?;
+    let format = BodyFormat::of(request.headers())?;
     let representation = Representation::negotiate(request.headers(), &OFFERS)?;
-    let demand = Demand::of(request.headers())?;
-    let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
-    let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
-    let named: Option<String> = upload.fields.take(MODEL)?;
+    let urgency = urgency(request.headers())?;
+    let mut contents = contents(format, request, FIELDS, &app.limits).await?;
+    let work = app
+        .pipeline
+        .begin(urgency_with(urgency, &mut contents.fields)?);
+    let named: Option<String> = contents.fields.take(MODEL)?;
     let model = app.registry.find(named.as_deref())?;
-    let space = upload.fields.take(SPACE)?.unwrap_or_default();
-    let view = View::take(&mut upload.fields, model.manifest().preprocess)?;
-    let origin = Origin::take(&mut upload, &work, &model, view)?;
-    let place = work.place(&model)?;
-    let image = work.decode(upload.image()?).await?;
-    let set = Arc::new(origin.regions(&work, Arc::clone(&image)).await?);
+    let space: Space = contents.fields.take(SPACE)?.unwrap_or_default();
+    let view = view(&mut contents.fields, model.manifest().preprocess)?;
+    model.gives(Output::Features(Stage::C5))?;
+    model.has_space(space)?;
+    let source = RegionSource::take(&mut contents, &work, &model, view)?;
+    let place = work.place(&*model)?;
+    let image = work.decode(contents.image()?).await?;
+    let set = Arc::new(source.regions(&work, Arc::clone(&image)).await?);
     let size = [image.height(), image.width()];
     let (cells, input) = {
         let set = Arc::clone(&set);
@@ -170,62 +146,32 @@ pub(crate) async fn regions(
             .await?
             .map_err(|error| unusable(&error))?
     };
-    let features = work.features(&model, place, input, Stage::C5).await?;
-    let pool = {
-        let (model, cells) = (Arc::clone(&model), cells.clone());
-        move || vectors(&model, space, &cells, &features)
+    let features = work.features(&*model, place, input, Stage::C5).await?;
+    let found = {
+        let model = Arc::clone(&model);
+        let pool = move || model.network().regions(&set, &cells, &features, space);
+        work.compute(pool).await?.map_err(encode::unwritten)?
     };
-    let vectors = work.compute(pool).await??;
-    let list = list(model.manifest().name.as_str(), size, &set, &cells, vectors);
+    let list = RegionList::of(model.manifest().name.as_str(), size, found);
     let response = encode::answer(representation, encode_list(&list, representation)?);
-    Ok(Provenance::of(&model, Output::Features(Stage::C5)).sign(response))
+    Ok(Provenance::of(&model, Output::Features(Stage::C5)).with_headers(response))
 }
 
-/// One vector for each region that has cells.
-fn vectors(
-    model: &Model,
-    space: Space,
-    cells: &RegionCells,
-    features: &Tensor,
-) -> Result<Vec<Vec<f32>>, Problem> {
-    let map = feature_map(features.shape(), features.values()).map_err(encode::unwritten)?;
-    let pooled = cells.pool(map).map_err(encode::unwritten)?;
-    let rows = pooled.chunks_exact(map.channels());
-    match space {
-        Space::Backbone => Ok(rows.map(<[f32]>::to_vec).collect()),
-        Space::Projection => {
-            let projector = model.projector()?;
-            Ok(rows.map(|row| projector.project(row)).collect())
+impl<'a> RegionList<'a> {
+    fn of(model: &'a str, size: [u32; 2], found: Regions) -> Self {
+        let item = |region: Region| RegionItem {
+            id: region.id,
+            area: region.area,
+            cells: region.cells,
+            bounds: region.bounds,
+            embedding: region.embedding,
+        };
+        Self {
+            model,
+            size,
+            regions: found.regions.into_iter().map(item).collect(),
+            dropped: found.dropped,
         }
-    }
-}
-
-fn list<'a>(
-    model: &'a str,
-    size: [u32; 2],
-    set: &RegionSet,
-    cells: &RegionCells,
-    vectors: Vec<Vec<f32>>,
-) -> RegionList<'a> {
-    let mut regions = set.regions().iter();
-    let items = cells
-        .regions()
-        .zip(vectors)
-        .filter_map(|((id, cells), embedding)| {
-            let region = regions.find(|region| region.id == id)?; // both are in the order of ids
-            Some(RegionItem {
-                id,
-                area: region.area,
-                cells: cells.len(),
-                bounds: region.bounds,
-                embedding,
-            })
-        });
-    RegionList {
-        model,
-        size,
-        regions: items.collect(),
-        dropped: cells.dropped().to_vec(),
     }
 }
 

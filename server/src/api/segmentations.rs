@@ -11,21 +11,20 @@ use detcon_core::regions::{BoundingBox, overlay_png, segment_masks};
 use detcon_core::segment::SegmentMap;
 use serde::Serialize;
 
-use super::{Binary, ImagePart};
-use crate::accept::Representation;
-use crate::app::App;
-use crate::demand::Demand;
-use crate::encode;
-use crate::input::parameters::{
+use super::method::AskedMethod;
+use super::view::full_view;
+use super::{App, Binary, ImagePart};
+use crate::http::encode;
+use crate::http::parameters::{
     COLUMNS, K, METHOD, MIN_SIZE, MODEL, OUTPUT, PRIORITY, ROWS, SCALE, SEED, SIGMA, SIZE, STAGE,
-    TIMEOUT_MS,
+    TIMEOUT_MS, document_fields,
 };
-use crate::input::{self, Form, Mask, Shape, document_fields};
-use crate::problem::{Problem, ProblemBody};
-use crate::segmentation::Method;
-use crate::view::View;
+use crate::http::urgency::{urgency, urgency_with};
+use crate::http::{
+    BodyFormat, Mask, Problem, ProblemBody, Representation, RequestFields, contents,
+};
 
-const SHAPE: Shape = Shape {
+const FIELDS: RequestFields = RequestFields {
     fields: &[
         METHOD, SCALE, SIGMA, MIN_SIZE, ROWS, COLUMNS, K, SEED, STAGE, SIZE, MODEL, OUTPUT,
         TIMEOUT_MS, PRIORITY,
@@ -34,11 +33,11 @@ const SHAPE: Shape = Shape {
     mask: Mask::Unknown,
 };
 
-document_fields!(Documented, SHAPE);
+document_fields!(Documented, FIELDS);
 
 /// What the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Output {
+enum SegmentationOutput {
     /// The label map.
     #[default]
     Labels,
@@ -46,7 +45,7 @@ enum Output {
     Overlay,
 }
 
-impl Output {
+impl SegmentationOutput {
     /// What it can be sent as, in the server's order of preference.
     const fn offers(self) -> &'static [Representation] {
         match self {
@@ -60,7 +59,7 @@ impl Output {
     }
 }
 
-impl FromStr for Output {
+impl FromStr for SegmentationOutput {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -133,30 +132,31 @@ pub(crate) async fn segment(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let form = Form::of(request.headers())?;
+    let format = BodyFormat::of(request.headers())?;
     let headers: HeaderMap = request.headers().clone();
-    let demand = Demand::of(request.headers())?;
-    let mut upload = input::upload(form, request, SHAPE, &app.limits).await?;
-    let work = app.pipeline.begin(demand.with(&mut upload.fields)?);
-    let output: Output = upload.fields.take(OUTPUT)?.unwrap_or_default();
+    let urgency = urgency(request.headers())?;
+    let mut contents = contents(format, request, FIELDS, &app.limits).await?;
+    let fields = &mut contents.fields;
+    let work = app.pipeline.begin(urgency_with(urgency, fields)?);
+    let output: SegmentationOutput = fields.take(OUTPUT)?.unwrap_or_default();
     let representation = Representation::negotiate(&headers, output.offers())?;
-    let method = Method::take(&mut upload.fields, &work, |fields, usual| {
+    let method = AskedMethod::take(fields, &work, |fields, usual| {
         let named: Option<String> = fields.take(MODEL)?;
         let model = app.registry.find(named.as_deref())?;
-        let view = View::take_full(fields, usual(&model)?)?;
+        let view = full_view(fields, usual(&model)?)?;
         Ok((model, view))
     })?;
     let provenance = method.provenance();
     let classes = method.classes().map(<[String]>::to_vec);
-    let image = work.decode(upload.image()?).await?;
+    let image = work.decode(contents.image()?).await?;
     let map = method.segment(&work, Arc::clone(&image)).await?;
     let written = move || match output {
-        Output::Overlay => overlay_png(&image, &map).map_err(encode::unwritten),
-        Output::Labels => labels(&map, classes.as_deref(), representation),
+        SegmentationOutput::Overlay => overlay_png(&image, &map).map_err(encode::unwritten),
+        SegmentationOutput::Labels => labels(&map, classes.as_deref(), representation),
     };
     let response = encode::answer(representation, work.compute(written).await??);
     Ok(match provenance {
-        Some(provenance) => provenance.sign(response),
+        Some(provenance) => provenance.with_headers(response),
         None => response,
     })
 }

@@ -18,11 +18,10 @@ use detcon_core::model::ModelName;
 use serde::Deserialize;
 
 use super::imports::{self, Import};
-use super::{Binary, blocking};
-use crate::app::App;
-use crate::input::invalid;
-use crate::problem::{Problem, ProblemBody};
-use crate::store::{Condition, Form, Stored, Upload};
+use super::{App, Binary, blocking};
+use crate::http::body::pieces;
+use crate::http::{Problem, ProblemBody, invalid};
+use crate::models::store::{Condition, Payload, Stored, Upload};
 
 /// What the manifest says about where an upload comes from, if its client does not.
 const ORIGIN: &str = "upload";
@@ -124,10 +123,12 @@ pub(crate) async fn upload(
         condition: condition(&headers, &query)?,
         sha256: digest(&headers, &query)?,
         announced: announced(&headers),
-        form: form(&headers, query)?,
+        payload: payload(&headers, query)?,
     };
-    let converts = matches!(upload.form, Form::Checkpoint(_));
-    let accepted = writer.take(upload, &mut body).await?;
+    let converts = matches!(upload.payload, Payload::Checkpoint(_));
+    let accepted = writer
+        .take(upload, pieces(&mut body, app.limits.timeout))
+        .await?;
     if converts {
         let place = format!("/v1/imports/{}", accepted.id);
         return answer(&app, &accepted.id, StatusCode::ACCEPTED, place);
@@ -173,7 +174,7 @@ pub(crate) async fn remove(
     let writer = Arc::clone(app.store.writer()?);
     let name = model_name(name)?;
     let condition = if_match(&headers)?.unwrap_or(Condition::Any);
-    blocking(move || writer.remove(&name, &condition)).await?;
+    blocking(move || Ok(writer.remove(&name, &condition)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -199,7 +200,7 @@ pub(crate) async fn load(
     let writer = Arc::clone(app.store.writer()?);
     let name = model_name(name)?;
     let loaded = name.clone();
-    blocking(move || writer.load(&loaded)).await?;
+    blocking(move || Ok(writer.load(&loaded)?)).await?;
     app.registry.find(Some(name.as_str()))?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -224,7 +225,7 @@ pub(crate) async fn unload(
 ) -> Result<StatusCode, Problem> {
     let writer = Arc::clone(app.store.writer()?);
     let name = model_name(name)?;
-    blocking(move || writer.unload(&name)).await?;
+    blocking(move || Ok(writer.unload(&name)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -292,7 +293,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// What the body is, by `Content-Type`.
-fn form(headers: &HeaderMap, query: UploadQuery) -> Result<Form, Problem> {
+fn payload(headers: &HeaderMap, query: UploadQuery) -> Result<Payload, Problem> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING) {
         return Err(Problem::UnsupportedEncoding {
             encoding: String::from_utf8_lossy(encoding.as_bytes())
@@ -316,7 +317,7 @@ fn form(headers: &HeaderMap, query: UploadQuery) -> Result<Form, Problem> {
     }
 }
 
-fn archive(query: &UploadQuery) -> Result<Form, Problem> {
+fn archive(query: &UploadQuery) -> Result<Payload, Problem> {
     let given = [
         ("network", query.network.is_some()),
         (
@@ -332,17 +333,17 @@ fn archive(query: &UploadQuery) -> Result<Form, Problem> {
             field,
             "it is for checkpoints, and an archive holds a model that is made already",
         )),
-        None => Ok(Form::Archive),
+        None => Ok(Payload::Archive),
     }
 }
 
-fn checkpoint(query: UploadQuery) -> Result<Form, Problem> {
+fn checkpoint(query: UploadQuery) -> Result<Payload, Problem> {
     let averages = match query.fresh_moving_averages {
         Some(true) => MovingAverages::Fresh,
         Some(false) | None => MovingAverages::Required,
     };
     let origin = short("source", query.source)?.unwrap_or_else(|| ORIGIN.to_owned());
-    Ok(Form::Checkpoint(Box::new(ImportOptions {
+    Ok(Payload::Checkpoint(Box::new(ImportOptions {
         license: short("license", query.license)?,
         network: query.network.map(Network::from).unwrap_or_default(),
         averages,

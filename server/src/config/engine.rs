@@ -3,11 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, value_parser};
-use detcon_core::model::{Manifest, Precision};
+use clap::{Args, value_parser};
+use detcon_inference::{Dense, Device, OpenOptions, PrecisionChoice};
 
-use super::count;
-use crate::engine::Device;
+use super::{Threads, count};
 
 /// How models are run.
 #[derive(Args, Clone, Debug)]
@@ -33,6 +32,10 @@ pub struct EngineArguments {
         default_value = "auto"
     )]
     pub precision: PrecisionChoice,
+    /// Open no graphs for dense features beside the one that embeddings are computed with: c2, c3 and c4 are refused,
+    /// and c5 and regions too where embeddings are not float32's. Takes a third of a model's memory less.
+    #[arg(long, env = "DETCON_NO_DENSE_FEATURES")]
+    pub no_dense_features: bool,
     /// Threads that engines compute with [default: the processors this process may use].
     #[arg(long, env = "DETCON_ENGINE_THREADS", value_name = "N", value_parser = count)]
     pub engine_threads: Option<NonZeroUsize>,
@@ -52,64 +55,23 @@ pub struct EngineArguments {
     pub queue: NonZeroUsize,
 }
 
-/// Which of a model's precisions embeddings are computed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionChoice {
-    /// int8 on processors that multiply bytes exactly, where the model has it with its quality measured, else fp32.
-    Auto,
-    /// 32-bit floats.
-    Fp32,
-    /// 8-bit integers; models without such a graph are refused.
-    Int8,
-    /// 16-bit floats; models without such a graph are refused.
-    Fp16,
-}
-
-impl PrecisionChoice {
-    /// The precision of a model on a device.
-    #[must_use]
-    pub fn of(self, manifest: &Manifest, device: Device) -> Precision {
-        match self {
-            Self::Fp32 => Precision::Fp32,
-            Self::Int8 => Precision::Int8,
-            Self::Fp16 => Precision::Fp16,
-            Self::Auto => {
-                let measured = manifest.precisions.contains(&Precision::Int8)
-                    && manifest.quality.contains_key(&Precision::Int8);
-                if measured && device == Device::Cpu && multiplies_bytes_exactly() {
-                    Precision::Int8
-                } else {
-                    Precision::Fp32
-                }
-            }
-        }
-    }
-}
-
-/// Whether the processor sums products of bytes in 32 bits. x86 without VNNI sums pairs of them in 16 bits, which
-/// saturate: int8 is then slower and not what was measured.
-#[cfg(target_arch = "x86_64")]
-fn multiplies_bytes_exactly() -> bool {
-    std::arch::is_x86_feature_detected!("avx512vnni")
-        || std::arch::is_x86_feature_detected!("avxvnni")
-}
-
-/// As above; here by the instructions SDOT and UDOT.
-#[cfg(target_arch = "aarch64")]
-fn multiplies_bytes_exactly() -> bool {
-    std::arch::is_aarch64_feature_detected!("dotprod")
-}
-
-/// As above; nothing is known of other processors.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn multiplies_bytes_exactly() -> bool {
-    false
-}
-
 impl EngineArguments {
     /// ONNX Runtime's library: the one named, or the first that is there.
     #[must_use]
     pub fn library(&self) -> PathBuf {
-        detcon_runtime::library(self.onnxruntime.as_deref())
+        detcon_inference::library(self.onnxruntime.as_deref())
+    }
+
+    /// How models are opened.
+    pub(crate) const fn open(&self, threads: Threads) -> OpenOptions {
+        OpenOptions {
+            precision: self.precision,
+            compute: threads.compute,
+            dense: if self.no_dense_features {
+                Dense::Main
+            } else {
+                Dense::All
+            },
+        }
     }
 }

@@ -9,14 +9,42 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::demand::Lane;
-use crate::engine::Output;
-use crate::registry::{Model, State};
-use crate::stats::EngineStats;
+use super::EngineStats;
 
 /// The models as they are now.
 #[derive(Debug)]
-pub(crate) struct Models(pub(crate) Vec<(String, State)>);
+pub(crate) struct Models {
+    /// What the states of a model are called.
+    pub(crate) states: &'static [&'static str],
+    /// The models.
+    pub(crate) models: Vec<ModelSample>,
+}
+
+/// A model as it is now.
+#[derive(Debug)]
+pub(crate) struct ModelSample {
+    /// Its name.
+    pub(crate) name: String,
+    /// What its state is called.
+    pub(crate) state: &'static str,
+    /// What is known of it while it is served.
+    pub(crate) served: Option<ServedSample>,
+}
+
+/// A model that is served as it is now.
+#[derive(Debug)]
+pub(crate) struct ServedSample {
+    /// What its embeddings are computed in.
+    pub(crate) precision: String,
+    /// SHA-256 of its manifest.
+    pub(crate) digest: String,
+    /// Images from admission to answer.
+    pub(crate) queued: usize,
+    /// Most of them.
+    pub(crate) capacity: usize,
+    /// What its engine has done.
+    pub(crate) stats: Arc<EngineStats>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ModelLabel {
@@ -42,15 +70,10 @@ impl Models {
         registry.register_collector(Box::new(self));
     }
 
-    fn ready(&self) -> impl Iterator<Item = (ModelLabel, &Arc<Model>)> {
-        self.0.iter().filter_map(|(name, state)| match state {
-            State::Ready(model) => Some((
-                ModelLabel {
-                    model: name.clone(),
-                },
-                model,
-            )),
-            State::Loading | State::Refused(_) => None,
+    fn served(&self) -> impl Iterator<Item = (ModelLabel, &ServedSample)> {
+        self.models.iter().filter_map(|sample| {
+            let model = sample.name.clone();
+            Some((ModelLabel { model }, sample.served.as_ref()?))
         })
     }
 
@@ -59,10 +82,10 @@ impl Models {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         (name, help, kind): (&str, &str, MetricType),
-        value: impl Fn(&Model) -> M,
+        value: impl Fn(&ServedSample) -> M,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        for (label, model) in self.ready() {
+        for (label, model) in self.served() {
             value(model).encode(family.encode_family(&label)?)?;
         }
         Ok(())
@@ -75,13 +98,13 @@ impl Models {
             "Where each model stands: 1 where it is.",
         );
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (model, state) in &self.0 {
-            for known in [State::LOADING, State::READY, State::REFUSED] {
+        for ModelSample { name, state, .. } in &self.models {
+            for known in self.states {
                 let labels = StateLabels {
-                    model: model.clone(),
+                    model: name.clone(),
                     state: known,
                 };
-                let value = ConstGauge::new(i64::from(state.name() == known));
+                let value = ConstGauge::new(i64::from(state == known));
                 value.encode(family.encode_family(&labels)?)?;
             }
         }
@@ -94,11 +117,11 @@ impl Models {
     fn info(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (name, help) = ("detcon_model_info", "What each served model is.");
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (ModelLabel { model: name }, model) in self.ready() {
+        for (ModelLabel { model: name }, model) in self.served() {
             let labels = InfoLabels {
                 model: name,
-                precision: model.precision(Output::Embedding).to_string(),
-                digest: model.digest().to_string(),
+                precision: model.precision.clone(),
+                digest: model.digest.clone(),
             };
             ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
         }
@@ -117,34 +140,28 @@ impl Collector for Models {
             "Images from admission to answer.",
             Gauge,
         );
-        self.each(encoder, queued, |it| {
-            ConstGauge::new(count(it.batcher().queued()))
-        })?;
+        self.each(encoder, queued, |it| ConstGauge::new(count(it.queued)))?;
         let capacity = (
             "detcon_queue_capacity_images",
             "Most images from admission to answer.",
             Gauge,
         );
-        self.each(encoder, capacity, |it| {
-            ConstGauge::new(count(it.batcher().capacity(Lane::Interactive)))
-        })?;
+        self.each(encoder, capacity, |it| ConstGauge::new(count(it.capacity)))?;
         let batches = (
             "detcon_batch_images",
             "Images in an engine's call.",
             Histogram,
         );
-        self.each(encoder, batches, |it| {
-            it.batcher().stats().batches().clone()
-        })?;
+        self.each(encoder, batches, |it| it.stats.batches().clone())?;
         let calls = (
             "detcon_engine_call_duration_seconds",
             "An engine's call.",
             Histogram,
         );
-        self.each(encoder, calls, |it| it.batcher().stats().calls().clone())?;
+        self.each(encoder, calls, |it| it.stats.calls().clone())?;
         for (index, (name, help, _)) in EngineStats::default().counts().into_iter().enumerate() {
             self.each(encoder, (name, help, Counter), |it| {
-                it.batcher().stats().counts()[index].2.clone()
+                it.stats.counts()[index].2.clone()
             })?;
         }
         Ok(())

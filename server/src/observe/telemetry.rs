@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use clap::ValueEnum;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_http::{HeaderExtractor, HttpClient, HttpError, Request, Response};
@@ -24,7 +25,6 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::Timings;
-use crate::config::{LogArguments, LogFormat};
 
 /// Spans that are sent to collectors.
 const TARGET: &str = "detcon_server::request";
@@ -61,6 +61,26 @@ pub enum TelemetryError {
     Twice(#[from] TryInitError),
 }
 
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and traced.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSettings<'a> {
+    /// How a line of the log is written.
+    pub format: LogFormat,
+    /// Least severe events that are logged, or a filter by module.
+    pub filter: &'a str,
+    /// Address of an OpenTelemetry collector.
+    pub collector: Option<&'a str>,
+}
+
 /// The log and the traces of this process. When it is dropped, the traces that are left are sent.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -69,24 +89,20 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Starts both as the command line says.
-    pub fn start(arguments: &LogArguments) -> Result<Self, TelemetryError> {
+    pub fn start(settings: LogSettings<'_>) -> Result<Self, TelemetryError> {
         let filter =
-            EnvFilter::try_new(&arguments.log).map_err(|source| TelemetryError::Filter {
-                filter: arguments.log.clone(),
+            EnvFilter::try_new(settings.filter).map_err(|source| TelemetryError::Filter {
+                filter: settings.filter.to_owned(),
                 source,
             })?;
         let log = tracing_subscriber::fmt::layer()
             .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr);
-        let log = match arguments.log_format {
+        let log = match settings.format {
             LogFormat::Text => log.boxed(),
             LogFormat::Json => log.json().flatten_event(true).boxed(),
         };
-        let traces = arguments
-            .otlp_endpoint
-            .as_deref()
-            .map(provider)
-            .transpose()?;
+        let traces = settings.collector.map(provider).transpose()?;
         let sent = traces.as_ref().map(|traces| {
             let ours = FilterFn::new(|metadata| metadata.is_span() && metadata.target() == TARGET);
             tracing_opentelemetry::layer()

@@ -117,7 +117,7 @@ async fn every_request_has_one_outcome_under_bounded_labels() {
 async fn a_request_whose_client_leaves_is_counted_as_cancelled() {
     let (seen, mut batches) = tokio::sync::mpsc::unbounded_channel();
     let (go, gate) = std::sync::mpsc::channel::<()>();
-    let engine = Box::new(move |batch: &crate::engine::Batch| {
+    let engine = Box::new(move |batch: &detcon_inference::Batch| {
         let _ = seen.send(()); // the test may have seen enough
         let _ = gate.recv(); // the test may be over
         Ok(embeddings(batch))
@@ -167,7 +167,7 @@ async fn an_answer_says_where_its_time_went_and_the_metrics_know_it_too() {
 
 #[tokio::test]
 async fn each_model_tells_its_state_its_queue_and_what_its_engine_did() {
-    let refused = || crate::registry::State::Refused("it is damaged".into());
+    let refused = || crate::models::State::Refused("it is damaged".into());
     let models = [
         ("a", ready(answers(), 4)),
         ("b", ready(answers(), 2)),

@@ -6,8 +6,7 @@ use axum::http::{HeaderName, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::API_KEY;
-use crate::config::Origin;
-use crate::provenance;
+use crate::http::{Origin, provenance};
 
 /// Headers that a page may send, `Authorization` among them: a wildcard would leave it out.
 const SENT: [HeaderName; 8] = [

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, ResponseBuilder};
 
-use crate::api::shapes;
+use crate::http::error_format;
 
 use super::{API_KEY, Access, keys::Scope};
 
@@ -47,7 +47,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
 }
 
 fn protect(operation: &mut Operation, scope: Scope, path: &str) {
-    let (media_type, schema) = shapes::documented(path);
+    let (media_type, schema) = error_format::documented(path);
     let requirement = |name: &str| SecurityRequirement::new(name, [] as [&str; 0]);
     operation.security = Some(vec![
         SecurityRequirement::default(), // a server without keys asks for none

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request};
 
 use super::*;
-use crate::app::router;
-use crate::testing::{self, Answer, answer, answers, ask, image, post, ready};
+use crate::serve::routes::router;
+use crate::testing::{self, Answer, answer, answers, application, ask, image, post, ready};
 
 const INFERENCE: &str = "inference-key-1234567890";
 const METRICS: &str = "metrics-key-1234567890";
@@ -16,11 +16,7 @@ const ADMIN: &str = "admin-key-1234567890";
 
 fn protected(protection: Protection) -> Router {
     let tiny = [("tiny", ready(answers(), 4))];
-    router(testing::protected(
-        tiny,
-        Duration::from_mins(10),
-        protection,
-    ))
+    router(application(tiny, Duration::from_mins(10)), protection)
 }
 
 fn gate() -> (tempfile::NamedTempFile, Gate) {

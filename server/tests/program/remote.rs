@@ -13,7 +13,7 @@ use ureq::Agent;
 
 use super::{program, store, wait_until_ready};
 
-#[path = "../../src/store/remote/tests/s3.rs"]
+#[path = "../../src/models/store/remote/tests/s3.rs"]
 mod s3;
 
 use s3::{BUCKET, KEY, S3, SECRET};

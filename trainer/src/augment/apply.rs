@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::ops;
 use super::{Augmentation, ColorOp};
-use crate::network::axis;
+use crate::tensor::axis;
 
 /// The augmented images: float32 `[N, 3, H, W]`, RGB in [0, 1], as the ones given.
 ///

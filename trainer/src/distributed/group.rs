@@ -7,7 +7,7 @@ use super::ffi::RawGroup;
 use super::store::{PATIENCE, Store};
 use super::watch::Watch;
 use super::{DistributedError, Rendezvous, Share};
-use crate::network::axis;
+use crate::tensor::axis;
 
 /// Numbers that are reduced at once: as many float32 as make 32 MiB.
 const BUCKET: usize = 1 << 23;

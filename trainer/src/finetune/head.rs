@@ -7,7 +7,7 @@ use detcon_core::segment::HeadKind;
 use tch::nn::{self, Module as _, ModuleT as _, VarStore};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::network::{axis, to_core};
+use crate::tensor::{axis, to_core};
 
 /// Channels between an FCN's convolutions, as the literature transfers with (He et al. 2020, appendix A.3).
 const HIDDEN: i64 = 256;

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 
 use tch::{Kind, Tensor, no_grad};
 
-use crate::network::axis;
+use crate::tensor::axis;
 
 /// Vectors that are asked about at once: their similarities to all that are known are in memory together.
 const AT_ONCE: i64 = 1024;

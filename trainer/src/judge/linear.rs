@@ -7,8 +7,8 @@
 use tch::{Kind, Tensor, no_grad};
 
 use super::knn::ranked;
-use crate::network::axis;
 use crate::random::{below, stream};
+use crate::tensor::axis;
 
 /// Rates that are tried.
 pub const RATES: [f64; 6] = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0];

@@ -9,7 +9,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::knn::{self, KnnError, KnnSettings, Labelled};
 use crate::loader::{DataSet, LoaderError};
-use crate::network::{Mode, Network, axis};
+use crate::network::{Mode, Network};
+use crate::tensor::axis;
 
 /// Every so many-th image is asked about, the others are known.
 const ASKED: u64 = 5;

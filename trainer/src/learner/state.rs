@@ -6,7 +6,8 @@ use detcon_core::checkpoint;
 use tch::Device;
 
 use super::{Learner, Teacher};
-use crate::network::{Averages, MovingAverage, Network, NetworkError, Weights, from_core, to_core};
+use crate::network::{Averages, MovingAverage, Network, NetworkError, Weights};
+use crate::tensor::{from_core, to_core};
 
 /// A tensor of the state, and how often it was updated where that matters (moving averages, moments).
 #[derive(Clone, Debug, PartialEq)]

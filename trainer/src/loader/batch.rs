@@ -6,8 +6,8 @@ use tch::{Device, Kind, Tensor};
 use super::{DrawnImage, DrawnView};
 use crate::augment::{Augmentation, apply, augment};
 use crate::learner::{Batch, NO_LABEL, View};
-use crate::network::axis;
 use crate::objective::Regions;
+use crate::tensor::axis;
 
 /// The images of a step, in memory.
 #[derive(Clone, Debug, PartialEq)]

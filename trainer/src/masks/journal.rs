@@ -12,9 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::run::Run;
 use super::summary::ShardReport;
-use super::{MaskSettings, MasksError};
+use super::{MaskSettings, MasksError, SourceSet};
 use crate::shards::{ShardName, Split};
 
 /// Version of the files' form.
@@ -33,14 +32,14 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    pub(super) fn of(run: &Run) -> Self {
+    pub(super) fn of(set: &SourceSet, split: Split, settings: &MaskSettings) -> Self {
         Self {
             format: FORMAT,
-            split: run.split,
-            layout: run.set.layout,
-            images: run.set.len(),
-            images_sha256: run.set.digest(),
-            settings: run.settings.clone(),
+            split,
+            layout: set.layout,
+            images: set.len(),
+            images_sha256: set.digest(),
+            settings: settings.clone(),
         }
     }
 }

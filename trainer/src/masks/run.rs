@@ -5,60 +5,21 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Instant;
 
 use detcon_core::image::ImageLimits;
 use detcon_core::segment::Workspace;
-use serde::Serialize;
 
 use super::in_order::in_order;
 use super::journal::{Journal, Manifest, json};
 use super::masker::Masker;
+use super::part::Part;
 use super::partial::PartialShard;
 use super::preview::contact_sheet;
 use super::summary::{ShardReport, Shards, Summary};
 use super::work::{Finished, ImageFailure, Work};
 use super::{MaskSettings, MasksError, SourceSet};
 use crate::shards::{OnCorrupt, SampleReader, ShardName, Split};
-
-/// One of several machines that share a data set: it writes the shards whose index is `index` modulo `count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
-    index: u32,
-    count: u32,
-}
-
-impl Part {
-    /// The whole data set.
-    pub const WHOLE: Self = Self { index: 0, count: 1 };
-
-    const fn holds(self, shard: u32) -> bool {
-        shard % self.count == self.index
-    }
-
-    /// A file's name that tells parts apart.
-    fn file(self, stem: &str, ending: &str) -> String {
-        if self == Self::WHOLE {
-            format!("{stem}.{ending}")
-        } else {
-            format!("{stem}-{}-of-{}.{ending}", self.index, self.count)
-        }
-    }
-}
-
-impl FromStr for Part {
-    type Err = &'static str;
-
-    /// Reads `i/n`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (index, count) = text.split_once('/').unwrap_or((text, ""));
-        match (index.parse(), count.parse()) {
-            (Ok(index), Ok(count)) if index < count => Ok(Self { index, count }),
-            _ => Err("write i/n with i from 0 to n-1, such as 0/4"),
-        }
-    }
-}
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +63,7 @@ pub fn run(
         limits: run.limits,
     };
     fs::create_dir_all(output).map_err(MasksError::io(output))?;
-    let journal = Journal::begin(output, &Manifest::of(run))?;
+    let journal = Journal::begin(output, &Manifest::of(run.set, run.split, run.settings))?;
     let plan = Plan::of(run, output, &journal)?;
     let shards = Shards {
         of: run.settings.shards,

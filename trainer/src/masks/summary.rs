@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::Part;
+use super::part::Part;
 use super::work::{Finished, ImageFailure};
 use crate::shards::Split;
 

@@ -2,6 +2,8 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::tensor::axis;
+
 /// Updates after which an average of unknown age counts as settled: no decay in use leaves a bias by then.
 const SETTLED: i64 = 1_000_000;
 
@@ -19,7 +21,7 @@ impl MovingAverage {
     /// An average of nothing yet.
     #[must_use]
     pub fn new(shape: &[usize], device: Device) -> Self {
-        let shape: Vec<i64> = shape.iter().map(|&length| super::axis(length)).collect();
+        let shape: Vec<i64> = shape.iter().map(|&length| axis(length)).collect();
         Self {
             hidden: Tensor::zeros(shape, (Kind::Float, device)),
             updates: 0,

@@ -4,8 +4,9 @@
 use detcon_core::arch::{BATCH_NORM_EPSILON, BatchNormField, Conv};
 use tch::Tensor;
 
-use super::{Averages, MovingAverage, Weights, axis};
+use super::{Averages, MovingAverage, Weights};
 use crate::distributed::Group;
+use crate::tensor::axis;
 
 /// How batch norms normalise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use tch::Tensor;
 
 use super::RunError;
 use crate::learner::{Batch, Gradients, Learner, Logs};
-use crate::network::to_core;
 use crate::recipe::CollapseSettings;
+use crate::tensor::to_core;
 
 /// What is wrong with a run.
 #[derive(Clone, Copy, Debug, PartialEq)]

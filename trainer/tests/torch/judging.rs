@@ -14,8 +14,8 @@ use detcon_tests::models;
 use detcon_tests::service::Service;
 use detcon_trainer::finetune::Confusion;
 use detcon_trainer::frozen::FrozenModel;
-use detcon_trainer::network::from_core;
 use detcon_trainer::objects::draw_files;
+use detcon_trainer::tensor::from_core;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor, no_grad};
 

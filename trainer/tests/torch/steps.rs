@@ -11,10 +11,10 @@ use detcon_trainer::distributed::{Group, Share};
 use detcon_trainer::learner::{
     Batch, Learner, LearnerSettings, Logs, Precision, TrainingMode, View,
 };
-use detcon_trainer::network::to_core;
 use detcon_trainer::objective::{LocalNegatives, LossSettings, Regions};
 use detcon_trainer::optimizer::{Lars, LarsSettings, Optimizer};
 use detcon_trainer::schedule::{LearningRate, TargetDecay};
+use detcon_trainer::tensor::to_core;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 

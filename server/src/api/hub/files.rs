@@ -9,9 +9,8 @@ use axum::response::Response;
 
 use super::{OWNER, Repository, said};
 use crate::api::files::{content_type, send};
-use crate::api::{Binary, blocking};
-use crate::app::App;
-use crate::problem::{Problem, ProblemBody};
+use crate::api::{App, Binary, blocking};
+use crate::http::{Problem, ProblemBody};
 
 /// The commit that a file is of.
 const COMMIT_HEADER: HeaderName = HeaderName::from_static("x-repo-commit");

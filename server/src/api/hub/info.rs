@@ -9,9 +9,8 @@ use detcon_core::model::file;
 use serde::Serialize;
 
 use super::{BRANCH, COMMIT, OWNER, Repository, said};
-use crate::api::blocking;
-use crate::app::App;
-use crate::problem::{Problem, ProblemBody};
+use crate::api::{App, blocking};
+use crate::http::{Problem, ProblemBody};
 
 /// A repository.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -3,8 +3,7 @@
 use axum::http::{HeaderMap, HeaderName};
 use bytes::Bytes;
 
-use crate::input::invalid;
-use crate::problem::Problem;
+use crate::http::{Problem, invalid};
 
 /// Length of the JSON in front of the tensors.
 pub(super) const JSON_LENGTH: HeaderName =

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use detcon_inference::Output;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::contract::{Datatype, Input, output_dims, output_name, outputs};
+use super::contract::{Datatype, Input, output_dims, outputs};
 use super::{model_of, version_of};
-use crate::api::shapes::InferenceError;
-use crate::app::App;
-use crate::problem::Problem;
-use crate::registry::Model;
+use crate::api::App;
+use crate::http::Problem;
+use crate::http::error_format::InferenceError;
+use crate::models::Model;
 
 /// A model as Triton's configuration has it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -77,8 +78,8 @@ impl ModelConfig {
             dims: input.dims(),
             optional: true,
         };
-        let output = |output| ConfiguredOutput {
-            name: output_name(output),
+        let output = |output: Output| ConfiguredOutput {
+            name: output.name(),
             data_type: Datatype::Fp32.configured(),
             dims: output_dims(model, output),
         };

@@ -2,11 +2,10 @@
 //! and configuration are written.
 
 use detcon_core::arch::Stage;
-use detcon_core::model::file;
 use serde::Serialize;
 
-use crate::engine::Output;
-use crate::registry::Model;
+use crate::models::Model;
+use detcon_inference::Output;
 
 /// Type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,22 +91,12 @@ impl Input {
     }
 }
 
-/// The outputs of a model, the one that is sent unasked first. Features of finer stages need the graph of the stages.
+/// The outputs of a model, the one that is sent unasked first: what its open graphs give.
 pub(super) fn outputs(model: &Model) -> Vec<Output> {
-    let stages = model.manifest().files.contains_key(file::STAGES_ONNX);
-    let features = Stage::ALL.into_iter().rev();
-    let features = features.filter(|stage| stages || *stage == Stage::C5);
+    let features = Stage::ALL.into_iter().rev().map(Output::Features);
     std::iter::once(Output::Embedding)
-        .chain(features.map(Output::Features))
+        .chain(features.filter(|output| model.gives(*output).is_ok()))
         .collect()
-}
-
-/// Name of an output.
-pub(super) const fn output_name(output: Output) -> &'static str {
-    match output {
-        Output::Embedding => "embedding",
-        Output::Features(stage) => stage.name(),
-    }
 }
 
 /// Shape of an output without the images' axis; -1 is any length.
@@ -115,16 +104,8 @@ pub(super) fn output_dims(model: &Model, output: Output) -> Vec<i64> {
     let length = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
     match output {
         Output::Embedding => vec![length(model.manifest().embedding_size)],
-        Output::Features(stage) => vec![length(channels(model, stage)), -1, -1],
+        Output::Features(stage) => vec![length(model.manifest().spec.channels(stage)), -1, -1],
     }
-}
-
-/// Channels of a stage.
-pub(super) fn channels(model: &Model, stage: Stage) -> usize {
-    let channels = model.manifest().spec.stage_channels();
-    let stages = Stage::ALL.into_iter().zip(channels);
-    let mut channels = stages.filter_map(|(other, channels)| (other == stage).then_some(channels));
-    channels.next().unwrap_or_default()
 }
 
 /// A tensor as metadata describes it.
@@ -151,7 +132,7 @@ impl TensorMetadata {
     /// Of an output of a model.
     pub(super) fn of_output(model: &Model, output: Output) -> Self {
         Self {
-            name: output_name(output),
+            name: output.name(),
             datatype: Datatype::Fp32.name(),
             shape: batched(&output_dims(model, output)),
         }

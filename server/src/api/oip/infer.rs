@@ -11,17 +11,15 @@ use super::input::Images;
 use super::outputs::{InferenceResponse, Stacked, answer, bounded};
 use super::request::{Asked, InferenceRequest, read};
 use super::{model_of, version_of};
-use crate::api::shapes::InferenceError;
-use crate::api::{Binary, blocking};
-use crate::app::App;
-use crate::demand::Demand;
-use crate::engine::Output;
-use crate::input::inflated;
+use crate::api::{App, Binary, blocking};
+use crate::engine::Image;
+use crate::http::error_format::InferenceError;
+use crate::http::inflate::inflated;
+use crate::http::urgency::urgency;
+use crate::http::{Problem, Provenance};
+use crate::models::Model;
 use crate::observe::Timings;
-use crate::pipeline::Inputs;
-use crate::problem::Problem;
-use crate::provenance::Provenance;
-use crate::registry::Model;
+use detcon_inference::Output;
 
 /// Runs a model on images.
 ///
@@ -96,7 +94,7 @@ pub(crate) async fn infer_version(
 
 async fn run(app: &App, model: Arc<Model>, request: Request) -> Result<Response, Problem> {
     Timings::current().of(model.batcher().stats()); // what is refused from here on is counted as this model's
-    let demand = Demand::of(request.headers())?;
+    let urgency = urgency(request.headers())?;
     let (headers, body, memory) = inflated(request, &app.limits).await?;
     let (offered, limit) = (outputs(&model), app.limits.images);
     let Asked {
@@ -113,15 +111,15 @@ async fn run(app: &App, model: Arc<Model>, request: Request) -> Result<Response,
     };
     bounded(&model, &asked, images.len(), seen)?;
     let inputs = match images {
-        Images::Encoded(images) => images.into_iter().map(Inputs::Encoded).collect(),
-        Images::Tensors(images) => images.into_iter().map(Inputs::Ready).collect(),
+        Images::Encoded(images) => images.into_iter().map(Image::Encoded).collect(),
+        Images::Tensors(images) => images.into_iter().map(Image::Ready).collect(),
     };
     let wanted: Vec<Output> = asked.iter().map(|asked| asked.output).collect();
-    let work = app.pipeline.begin(demand.within(timeout, lane));
+    let work = app.pipeline.begin(urgency.within(timeout, lane));
     let found = work.run(&model, inputs, &wanted).await?;
     drop(memory); // the body is gone
     let found = found.into_iter().map(Stacked::new).collect();
     let first = wanted.first().copied().unwrap_or(Output::Embedding);
     let response = answer(model.manifest().name.as_str(), id.as_deref(), &asked, found)?;
-    Ok(Provenance::of(&model, first).sign(response))
+    Ok(Provenance::of(&model, first).with_headers(response))
 }

@@ -11,9 +11,8 @@ use serde_json::value::RawValue;
 
 use super::binary::elements;
 use super::contract::Input;
-use crate::batch::InputTensor;
-use crate::input::invalid;
-use crate::problem::Problem;
+use crate::http::{Problem, invalid};
+use detcon_inference::InputTensor;
 
 /// Longest side of the network's input, in pixels.
 const MAX_SIDE: usize = 1024;

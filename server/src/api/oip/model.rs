@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::contract::{Input, TensorMetadata, outputs};
 use super::{VERSION, model_of, version_of};
-use crate::api::shapes::InferenceError;
-use crate::app::App;
-use crate::problem::Problem;
-use crate::registry::Model;
+use crate::api::App;
+use crate::http::Problem;
+use crate::http::error_format::InferenceError;
+use crate::models::Model;
 
 /// A model.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -8,13 +8,12 @@ use serde::Serialize;
 
 use super::VERSION;
 use super::binary::JSON_LENGTH;
-use super::contract::{Datatype, channels, output_name};
-use super::request::{AskedOutput, Form};
-use crate::encode::{json, little_endian};
-use crate::engine::Output;
-use crate::input::invalid;
-use crate::problem::Problem;
-use crate::registry::Model;
+use super::contract::Datatype;
+use super::request::{AskedOutput, TensorForm};
+use crate::http::encode::{json, little_endian};
+use crate::http::{Problem, invalid};
+use crate::models::Model;
+use detcon_inference::Output;
 
 /// Longest answer, in bytes as they are counted here: four a value, or [`JSON_BYTES`] where it is written out.
 const MAX_ANSWER: usize = 256 << 20;
@@ -88,12 +87,12 @@ pub(super) fn bounded(
             Output::Embedding => model.manifest().embedding_size,
             Output::Features(stage) => {
                 let cells = height.div_ceil(stage.stride()) * width.div_ceil(stage.stride());
-                cells.saturating_mul(channels(model, stage))
+                cells.saturating_mul(model.manifest().spec.channels(stage))
             }
         };
         let each = match asked.form {
-            Form::Json => JSON_BYTES,
-            Form::Binary => size_of::<f32>(),
+            TensorForm::Json => JSON_BYTES,
+            TensorForm::Binary => size_of::<f32>(),
         };
         values.saturating_mul(each).saturating_mul(images)
     };
@@ -118,8 +117,8 @@ pub(super) fn answer(
     let described = asked.iter().zip(&outputs).map(|(asked, stacked)| {
         let size = size_of_val(stacked.values.as_slice());
         let (parameters, data) = match asked.form {
-            Form::Json => (None, Some(&*stacked.values)),
-            Form::Binary => (
+            TensorForm::Json => (None, Some(&*stacked.values)),
+            TensorForm::Binary => (
                 Some(BinarySize {
                     binary_data_size: size,
                 }),
@@ -127,7 +126,7 @@ pub(super) fn answer(
             ),
         };
         ResponseOutput {
-            name: output_name(asked.output),
+            name: asked.output.name(),
             datatype: Datatype::Fp32.name(),
             shape: stacked.shape.clone(),
             parameters,
@@ -140,14 +139,14 @@ pub(super) fn answer(
         id,
         outputs: described.collect(),
     })?;
-    let binary = asked.iter().any(|asked| asked.form == Form::Binary);
+    let binary = asked.iter().any(|asked| asked.form == TensorForm::Binary);
     if !binary {
         return Ok(([(header::CONTENT_TYPE, "application/json")], head).into_response());
     }
     let length = head.len().to_string();
     let mut body = BytesMut::from(head.as_slice());
     for (asked, stacked) in asked.iter().zip(outputs) {
-        if asked.form == Form::Binary {
+        if asked.form == TensorForm::Binary {
             body.put_slice(&little_endian(stacked.values));
         }
     }

@@ -11,11 +11,10 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::{VERSION, object};
-use crate::api::shapes::InferenceError;
-use crate::api::{blocking, uploads};
-use crate::app::App;
-use crate::problem::Problem;
-use crate::registry::State as Served;
+use crate::api::{App, blocking, uploads};
+use crate::http::Problem;
+use crate::http::error_format::InferenceError;
+use crate::models::State as Served;
 
 /// Longest body of a request here: a few words.
 const MAX_BODY: usize = 64 << 10;

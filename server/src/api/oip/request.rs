@@ -8,13 +8,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::binary::{Message, take};
-use super::contract::{Input, output_name};
+use super::contract::Input;
 use super::input::{self, Data, Images, Tensor};
 use super::object;
-use crate::demand::Lane;
-use crate::engine::Output;
-use crate::input::invalid;
-use crate::problem::Problem;
+use crate::engine::Lane;
+use crate::http::{Problem, invalid};
+use detcon_inference::Output;
 
 /// A request for inference.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -121,19 +120,19 @@ pub(super) struct AskedOutput {
     /// Which.
     pub(super) output: Output,
     /// How.
-    pub(super) form: Form,
+    pub(super) form: TensorForm,
 }
 
 /// How a tensor is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum TensorForm {
     /// As numbers in the JSON.
     Json,
     /// As bytes after it.
     Binary,
 }
 
-impl Form {
+impl TensorForm {
     fn of(binary: bool) -> Self {
         if binary { Self::Binary } else { Self::Json }
     }
@@ -153,7 +152,7 @@ pub(super) fn read(
             timeout: None,
             lane: None,
             images: Images::Encoded(vec![image]),
-            outputs: outputs(None, Form::Binary, offered)?,
+            outputs: outputs(None, TensorForm::Binary, offered)?,
         }),
         Message::Raw(_) => Err(Problem::EmptyBody),
         Message::Parts { json, tensors } => parts(&json, tensors, offered, limit),
@@ -171,7 +170,7 @@ fn parts(
     }
     let request: InferenceRequest<'_> = object(json)?;
     let parameters = request.parameters.unwrap_or_default();
-    let form = Form::of(parameters.binary_data_output.unwrap_or(false));
+    let form = TensorForm::of(parameters.binary_data_output.unwrap_or(false));
     let outputs = outputs(request.outputs, form, offered)?;
     let [given] = request.inputs.as_slice() else {
         let detail = format!(
@@ -239,19 +238,19 @@ fn images(given: &RequestInput<'_>, tensors: &mut Bytes, limit: usize) -> Result
 
 fn outputs(
     asked: Option<Vec<RequestOutput>>,
-    otherwise: Form,
+    otherwise: TensorForm,
     offered: &[Output],
 ) -> Result<Vec<AskedOutput>, Problem> {
     let asked = asked.unwrap_or_default();
     let mut outputs: Vec<AskedOutput> = Vec::new();
     for RequestOutput { name, parameters } in asked {
-        let output = offered.iter().find(|output| output_name(**output) == name);
+        let output = offered.iter().find(|output| output.name() == name);
         let output = *output.ok_or_else(|| unknown_output(&name, offered))?;
         if outputs.iter().any(|other| other.output == output) {
             return Err(invalid("outputs", format!("{name} is asked for twice")));
         }
         let binary = parameters.and_then(|parameters| parameters.binary_data);
-        let form = binary.map_or(otherwise, Form::of);
+        let form = binary.map_or(otherwise, TensorForm::of);
         outputs.push(AskedOutput { output, form });
     }
     if outputs.is_empty() {
@@ -265,7 +264,7 @@ fn outputs(
 
 fn unknown_output(name: &str, offered: &[Output]) -> Problem {
     let shown: String = name.chars().take(100).collect();
-    let names: Vec<_> = offered.iter().copied().map(output_name).collect();
+    let names: Vec<_> = offered.iter().copied().map(Output::name).collect();
     let detail = format!(
         "{shown:?} is no output of this model: it has {}",
         names.join(", ")

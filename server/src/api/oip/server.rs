@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use crate::app::App;
+use crate::api::App;
 
 /// The protocol's extensions that there are here, as Triton names them.
 const EXTENSIONS: [&str; 4] = [
@@ -57,7 +57,7 @@ pub(crate) async fn live() -> StatusCode {
     ),
 )]
 pub(crate) async fn server_ready(State(app): State<Arc<App>>) -> StatusCode {
-    if app.registry.is_ready() && !app.is_closing() {
+    if app.registry.is_ready() && !app.registry.is_closing() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE

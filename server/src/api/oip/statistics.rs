@@ -8,12 +8,11 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use super::{VERSION, model_of, version_of};
-use crate::api::shapes::InferenceError;
-use crate::app::App;
-use crate::observe::Phase;
-use crate::problem::Problem;
-use crate::registry::{self, Model};
-use crate::stats::Tally;
+use crate::api::App;
+use crate::http::Problem;
+use crate::http::error_format::InferenceError;
+use crate::models::Model;
+use crate::observe::{Phase, Tally};
 
 /// Statistics of models.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -142,8 +141,8 @@ fn of_one(model: &Model) -> Json<Statistics> {
 pub(crate) async fn all_statistics(State(app): State<Arc<App>>) -> Json<Statistics> {
     let states = app.registry.states().into_iter();
     let ready = states.filter_map(|(_, state)| match state {
-        registry::State::Ready(model) => Some(ModelStatistics::of(&model)),
-        registry::State::Loading | registry::State::Refused(_) => None,
+        crate::models::State::Ready(model) => Some(ModelStatistics::of(&model)),
+        crate::models::State::Loading | crate::models::State::Refused(_) => None,
     });
     Json(Statistics {
         model_stats: ready.collect(),

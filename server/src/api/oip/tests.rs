@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::engine::EngineError;
 use crate::testing::{Answer, answer, answers, ask, ready, serving};
 
 /// A request for the output of a grey image.
@@ -58,7 +57,7 @@ async fn statistics_count_every_request_of_a_model_once() {
 
 #[tokio::test]
 async fn errors_are_the_protocols_own_wherever_they_come_from() {
-    let broken = Box::new(|_: &_| Err(EngineError::NoStages));
+    let broken = Box::new(|_: &_| Err(detcon_inference::InferenceError::NotOpen { output: "c2" }));
     let router = serving([("tiny", ready(broken, 4))]);
     let failed = answer(&router, infer(&json!([]))).await;
     assert!(error(&failed, 500).contains("log"));

@@ -8,25 +8,24 @@ use detcon_core::image::{ImageLimits, RgbImage};
 use detcon_core::regions::coco::CocoRle;
 use detcon_core::regions::{Mask, PolygonBudget, RegionError, RegionSet};
 use detcon_core::segment::SegmentMap;
+use detcon_inference::View;
 use serde::Deserialize;
 
-use crate::input::parameters::{BOXES, Parameter, RLE};
-use crate::input::{Fields, Upload, invalid};
-use crate::pipeline::Work;
-use crate::problem::Problem;
-use crate::registry::Model;
-use crate::segmentation::{Method, Usual};
-use crate::view::View;
+use crate::api::method::{AskedMethod, Usual};
+use crate::engine::Work;
+use crate::http::parameters::{BOXES, Parameter, RLE};
+use crate::http::{Contents, Fields, Problem, invalid};
+use crate::models::Model;
 
 /// Most boxes or masks of a request. Each is looked at in every column of the network's input.
 const MAX_REGIONS: usize = 1024;
 
 /// Where the regions come from.
-pub(super) enum Origin {
+pub(super) enum RegionSource {
     /// Regions that the client has; as they came, since reading megabytes takes time.
     Given(Given),
     /// A method.
-    Made(Box<Method>),
+    Made(Box<AskedMethod>),
 }
 
 /// Regions that the client has.
@@ -39,28 +38,28 @@ pub(super) enum Given {
     Rle(String),
 }
 
-impl Origin {
+impl RegionSource {
     /// Given regions, or a method; never both.
     pub(super) fn take(
-        upload: &mut Upload,
+        contents: &mut Contents,
         work: &Work,
         model: &Arc<Model>,
         view: View,
     ) -> Result<Self, Problem> {
-        let mask = upload.mask.take().map(Given::Labels);
-        let boxes = upload.fields.take(BOXES)?.map(Given::Boxes);
-        let rle = upload.fields.take(RLE)?.map(Given::Rle);
+        let mask = contents.mask.take().map(Given::Labels);
+        let boxes = contents.fields.take(BOXES)?.map(Given::Boxes);
+        let rle = contents.fields.take(RLE)?.map(Given::Rle);
         let mut given = [mask, boxes, rle].into_iter().flatten();
         let Some(first) = given.next() else {
             let model = |_: &mut Fields, _: Usual<'_>| Ok((Arc::clone(model), view));
-            let method = Method::take(&mut upload.fields, work, model)?;
+            let method = AskedMethod::take(&mut contents.fields, work, model)?;
             return Ok(Self::Made(Box::new(method)));
         };
         if given.next().is_some() {
             let detail = "give a mask, boxes or rle, but not several of them";
             return Err(invalid("mask", detail));
         }
-        match upload.fields.left_over() {
+        match contents.fields.left_over() {
             Some(field) => Err(invalid(field, "it does not go with given regions")),
             None => Ok(Self::Given(first)),
         }
@@ -76,7 +75,7 @@ impl Origin {
             Self::Made(method) => {
                 let map = method.segment(work, image).await?;
                 let set = move || RegionSet::from_segments(map);
-                work.compute(set).await
+                Ok(work.compute(set).await?)
             }
             Self::Given(given) => {
                 let limits = *work.limits();

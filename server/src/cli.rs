@@ -1,0 +1,4 @@
+//! What the program does beside serving: measuring a server, and asking one how it is.
+
+pub mod bench;
+pub mod health;

@@ -1,0 +1,253 @@
+//! Connections that are slow, broken, secret, or there at the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, Version};
+use axum::middleware::map_request;
+use axum::routing::{get, post};
+use http_body_util::BodyExt as _;
+use hyper::client::conn::{http1, http2};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::*;
+use crate::serve::drain::drained;
+use crate::serve::tls;
+
+const LONG: Duration = Duration::from_mins(10);
+const PATIENT: Waits = Waits {
+    head: LONG,
+    write: LONG,
+    grace: LONG,
+};
+
+async fn start(router: Router, waits: Waits) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    start_with(None, router, waits).await
+}
+
+async fn start_with(
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    waits: Waits,
+) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let shutdown = async { stopped.await.unwrap_or(()) };
+    (
+        address,
+        stop,
+        tokio::spawn(serve(listener, tls, router, waits, shutdown)),
+    )
+}
+
+async fn ask(address: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn rest(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_head_is_let_go() {
+    let waits = Waits {
+        head: Duration::from_millis(50),
+        write: LONG,
+        grace: LONG,
+    };
+    let (address, _stop, _server) = start(Router::new(), waits).await;
+    let stream = ask(address, "GET / HTTP/1.1\r\nHost: ").await;
+    assert!(!rest(stream).await.contains("200 OK"));
+}
+
+#[tokio::test]
+async fn a_request_that_outlasts_the_grace_is_cut_off() {
+    let (arrived, at) = tokio::sync::mpsc::unbounded_channel();
+    let mut at = at;
+    let never = Router::new().route(
+        "/",
+        get(async move || {
+            arrived.send(()).unwrap();
+            std::future::pending::<()>().await;
+        }),
+    );
+    let waits = Waits {
+        head: LONG,
+        write: LONG,
+        grace: Duration::from_millis(10),
+    };
+    let (address, stop, server) = start(never, waits).await;
+    let stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    at.recv().await.unwrap();
+    stop.send(()).unwrap();
+    server.await.unwrap();
+    assert_eq!(rest(stream).await, "");
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_the_end() {
+    let (address, stop, server) = start(Router::new(), PATIENT).await;
+    let mut stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 404");
+    stop.send(()).unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+    // More than the system keeps for a connection.
+    let (arrived, mut at) = tokio::sync::mpsc::unbounded_channel();
+    let large = async move || {
+        arrived.send(()).unwrap();
+        vec![0_u8; 64 << 20]
+    };
+    let large = Router::new().route("/", get(large));
+    let waits = Waits {
+        head: LONG,
+        write: Duration::from_millis(50),
+        grace: LONG,
+    };
+    let (address, stop, server) = start(large, waits).await;
+    let stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    at.recv().await.unwrap();
+    stop.send(()).unwrap();
+    // The server waits for answers that are under way: it ends because this one is given up.
+    server.await.unwrap();
+    drop(stream);
+}
+
+#[tokio::test]
+async fn more_headers_than_there_may_be_are_refused() {
+    let (address, _stop, _server) = start(Router::new(), PATIENT).await;
+    for headers in [
+        "X: y\r\n".repeat(MAX_HEADERS),
+        format!("X: {}\r\n", "y".repeat(2 * MAX_HEAD)),
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        let mut status = [0; 12];
+        let mut stream = ask(address, &head).await;
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 431", "after {} bytes", head.len());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_outlives_an_answer_that_came_before_the_whole_body() {
+    let refusing = post(async || StatusCode::FORBIDDEN);
+    let router = Router::new()
+        .route("/", refusing.get(async || "still here"))
+        .layer(map_request(async |request| drained(request)));
+    let (address, _stop, _server) = start(router, PATIENT).await;
+    let half = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234";
+    let mut stream = ask(address, half).await;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 403");
+    let more = "56789GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(more.as_bytes()).await.unwrap();
+    assert!(rest(stream).await.ends_with("still here"));
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_leave_and_is_refused_is_not_told_to_go_on() {
+    let refusing = post(async || StatusCode::FORBIDDEN);
+    let router = Router::new()
+        .route("/", refusing)
+        .layer(map_request(async |request| drained(request)));
+    let (address, _stop, _server) = start(router, PATIENT).await;
+    let head =
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    let answer = rest(ask(address, head).await).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+/// A server with a certificate of its own, and what makes clients trust it.
+async fn start_secret(router: Router, head: Duration) -> (SocketAddr, Arc<RootCertStore>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (
+        tempfile::NamedTempFile::new().unwrap(),
+        tempfile::NamedTempFile::new().unwrap(),
+    );
+    std::fs::write(cert.path(), made.cert.pem()).unwrap();
+    std::fs::write(key.path(), made.signing_key.serialize_pem()).unwrap();
+    let config = tls::config(cert.path(), key.path()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let waits = Waits {
+        head,
+        write: LONG,
+        grace: LONG,
+    };
+    let (address, stop, _server) = start_with(Some(config.into()), router, waits).await;
+    std::mem::forget(stop); // the server runs until the test's runtime ends
+    (address, Arc::new(roots))
+}
+
+async fn secret_connection(
+    address: SocketAddr,
+    roots: Arc<RootCertStore>,
+    protocol: &[u8],
+) -> TlsStream<TcpStream> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn http_1_and_2_are_spoken_over_tls() {
+    let version = get(async |request: Request<Body>| format!("{:?}", request.version()));
+    let (address, roots) = start_secret(Router::new().route("/", version), LONG).await;
+    let request = || {
+        Request::get("https://localhost/")
+            .body(Body::empty())
+            .unwrap()
+    };
+    let io = TokioIo::new(secret_connection(address, Arc::clone(&roots), b"http/1.1").await);
+    let (mut one, connection) = http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let io = TokioIo::new(secret_connection(address, roots, HTTP2).await);
+    let (mut two, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    for (answer, version) in [
+        (one.send_request(request()).await.unwrap(), Version::HTTP_11),
+        (two.send_request(request()).await.unwrap(), Version::HTTP_2),
+    ] {
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text, format!("{version:?}"));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_handshake_is_let_go() {
+    let (address, _roots) = start_secret(Router::new(), Duration::from_millis(50)).await;
+    let silent = TcpStream::connect(address).await.unwrap();
+    assert_eq!(rest(silent).await, "");
+    let mut plain = ask(address, "GET / HTTP/1.1\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer).await; // an alert, or a connection that was cut
+    assert!(!answer.starts_with(b"HTTP"));
+}
