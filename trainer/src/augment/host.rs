@@ -20,11 +20,9 @@ type Block = [[f32; BLOCK]; 3];
 /// # Panics
 /// Where the sizes do not fit.
 pub fn augment(pixels: &[u8], side: usize, plan: &Augmentation, output: &mut [f32]) {
-    let (count, rest) = (side * side, pixels.len());
-    assert!(
-        rest == 3 * count && output.len() == rest,
-        "three values for each pixel"
-    );
+    let count = side * side;
+    let lengths = [pixels.len(), output.len()];
+    assert_eq!(lengths, [3 * count; 2], "three values for each pixel");
     let contrast = plan
         .colors
         .iter()

@@ -44,7 +44,7 @@ pub(super) fn draw_flip(random: &mut impl RngCore) -> Flip {
 /// In an image of up to four pixels a side can round to 0, with which upstream fails: here it is one pixel.
 pub(super) fn window([height, width]: [u32; 2], settings: &CropSettings, draws: Draws) -> Window {
     let area = between(settings.area, draws.area) * single(u64::from(height) * u64::from(width));
-    let logs = settings.aspect.map(|aspect| ln(aspect));
+    let logs = settings.aspect.map(ln);
     let aspect = (draws.log_ratio * (logs[1] - logs[0]) + logs[0]).exp();
     let side = |length: f32, most: u32| whole(length.round_ties_even()).clamp(1, most.max(1));
     let crop_width = side((area * aspect).sqrt(), width);

@@ -138,8 +138,8 @@ mod tests {
     /// Views are of 8 bits: rounding costs a quarter of a step of 255 on average, and half of one at most.
     const MEAN: f32 = 0.0011;
     const MOST: f32 = 0.003;
-    /// Our decoder's JPEGs differ from the accurate ones by another quarter of a step on average.
-    const JPEG_MEAN: f32 = 0.5 / 255.0;
+    /// Decoders of JPEGs differ by up to a step on average.
+    const JPEG_MEAN: f32 = 1.0 / 255.0;
 
     fn read(folder: &str, name: &str) -> Vec<u8> {
         std::fs::read(directory().join(folder).join(name)).unwrap()

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use detcon_core::digest::sha256;
+use detcon_core::regions::Whole;
 use detcon_core::regions::coco::{self, Annotation, Crowds, Kind, Segmentation};
-use detcon_core::regions::{PolygonBudget, Whole};
 use detcon_core::segment::SegmentMap;
 use serde::{Deserialize, Serialize};
 
@@ -164,7 +164,7 @@ impl Annotations {
         most: usize,
     ) -> Result<Vec<SegmentMap>, MaskFailure> {
         let instances = &self.of(path, [height, width])?.instances;
-        let mut budget = PolygonBudget::default();
+        let mut budget = detcon_core::regions::PolygonBudget::default();
         let map = |instance: &Annotation| {
             let mut ids = vec![0; height as usize * width as usize];
             let mask = instance.mask(height, width, &mut budget)?;
