@@ -10,6 +10,7 @@ use detcon_tests::results::median;
 use detcon_tests::{golden, results};
 use detcon_trainer::loader::Loader;
 use detcon_trainer::recipe::Recipe;
+use rayon::ThreadPoolBuilder;
 use serde_json::json;
 use tch::Device;
 
@@ -39,7 +40,10 @@ fn main() {
     let batch = next();
     drop(loader); // with what it had begun
     tch::set_num_threads(1);
-    let colours = median((0..COLOURED).map(|_| seconds(|| batch.to_device(Device::Cpu))));
+    let one = ThreadPoolBuilder::new().num_threads(1).build();
+    let one = one.expect("a thread starts");
+    let colour = || one.install(|| batch.to_device(Device::Cpu));
+    let colours = median((0..COLOURED).map(|_| seconds(colour)));
     #[expect(clippy::cast_precision_loss, reason = "64")]
     let [loader, coloured] = [loading, loading + colours].map(|it| BATCH as f64 / it);
     println!(
