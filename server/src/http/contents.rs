@@ -61,7 +61,7 @@ impl BodyFormat {
         match essence.as_str() {
             "" => Err(Problem::MissingContentType),
             "application/json" => Ok(Self::Json),
-            "multipart/format-data" => Ok(Self::Multipart),
+            "multipart/form-data" => Ok(Self::Multipart),
             "application/octet-stream" => Ok(Self::Raw),
             image if image.starts_with("image/") => Ok(Self::Raw),
             _ => Err(Problem::UnsupportedMediaType {
