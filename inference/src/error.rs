@@ -1,8 +1,19 @@
 //! Why a model cannot be opened, and why a graph cannot be run.
 
+use std::path::PathBuf;
+
 use detcon_core::model::{Disagreement, ModelError, Precision};
 
-use crate::library::LoadError;
+/// The library could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "ONNX Runtime could not be loaded from {}: {source}; `make serve` fetches it, elsewhere name it with \
+     --onnxruntime or DETCON_ONNXRUNTIME", path.display()
+)]
+pub struct LoadError {
+    pub(crate) path: PathBuf,
+    pub(crate) source: Box<dyn std::error::Error + Send + Sync>,
+}
 
 /// Why a graph could not be opened or run.
 #[derive(Debug, thiserror::Error)]

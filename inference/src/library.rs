@@ -5,23 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 
-use crate::error::InferenceError;
+use crate::error::{InferenceError, LoadError};
 
 /// Where `make` puts the library, below the current directory.
 const FETCHED: &str = ".deps/onnxruntime/libonnxruntime.so";
 /// What the system's loader may know it as.
 const SYSTEM: &str = "libonnxruntime.so";
-
-/// The library could not be loaded.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "ONNX Runtime could not be loaded from {}: {source}; `make serve` fetches it, elsewhere name it with \
-     --onnxruntime or DETCON_ONNXRUNTIME", path.display()
-)]
-pub struct LoadError {
-    path: PathBuf,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
 
 /// A process has one environment, for good.
 static LOADED: Mutex<Option<Environment>> = Mutex::new(None);

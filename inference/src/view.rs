@@ -12,6 +12,10 @@ use crate::batch::InputTensor;
 use crate::prepare::{cropped, with_scratch};
 
 /// The largest cells of c5 that a network has, in pixels of its input.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a stride is a small number"
+)]
 const LARGEST_CELL: NonZeroU32 = NonZeroU32::new(STRIDE as u32).unwrap();
 
 /// Which part of an image the network sees.

@@ -9,8 +9,9 @@ use axum::http::header;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::api::regions::fuzz_given;
+use crate::http::contents;
 use crate::http::image_fetch::Fetcher;
-use crate::http::{self, BodyMemory, Form, Limits, Problem};
+use crate::http::{BodyFormat, BodyMemory, Limits, Problem};
 
 /// Most images of a request.
 const IMAGES: usize = 4;
@@ -31,9 +32,13 @@ pub fn request(bytes: &[u8]) {
         return;
     };
     let read = match kind % 4 {
-        0 => embeddings(Form::Json, "application/json", body),
-        1 => embeddings(Form::Multipart, "multipart/form-data; boundary=x", body),
-        2 => embeddings(Form::Raw, "image/jpeg", body),
+        0 => embeddings(BodyFormat::Json, "application/json", body),
+        1 => embeddings(
+            BodyFormat::Multipart,
+            "multipart/form-data; boundary=x",
+            body,
+        ),
+        2 => embeddings(BodyFormat::Raw, "image/jpeg", body),
         _ => fuzz_given(body),
     };
     if let Err(problem) = read {
@@ -41,7 +46,7 @@ pub fn request(bytes: &[u8]) {
     }
 }
 
-fn embeddings(form: Form, content_type: &str, body: &[u8]) -> Result<(), Problem> {
+fn embeddings(format: BodyFormat, content_type: &str, body: &[u8]) -> Result<(), Problem> {
     let request = Request::post("/v1/embeddings")
         .header(header::CONTENT_TYPE, content_type)
         .body(Body::from(body.to_vec()))
@@ -53,7 +58,7 @@ fn embeddings(form: Form, content_type: &str, body: &[u8]) -> Result<(), Problem
         memory: BodyMemory::new(8 << 20),
         fetcher: Fetcher::default(),
     };
-    let read = RUNTIME.block_on(input::embeddings(form, request, &limits))?;
+    let read = RUNTIME.block_on(contents::embeddings(format, request, &limits))?;
     assert!((1..=IMAGES).contains(&read.images.len()));
     Ok(())
 }

@@ -4,6 +4,7 @@ mod engines;
 mod id;
 mod metrics;
 mod outcome;
+mod phase;
 mod process;
 mod stats;
 pub(crate) mod telemetry;
@@ -22,8 +23,9 @@ pub(crate) use engines::{ModelSample, Models, ServedSample};
 pub(crate) use id::RequestId;
 pub(crate) use metrics::Metrics;
 pub(crate) use outcome::{Outcome, Refusal};
+pub(crate) use phase::Phase;
 pub(crate) use stats::{EngineStats, Tally};
-pub(crate) use timing::{Phase, Timings};
+pub(crate) use timing::Timings;
 
 use metrics::RequestLabels;
 

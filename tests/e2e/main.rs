@@ -9,6 +9,7 @@ mod export;
 mod fetch;
 mod heads;
 mod import;
+mod inference;
 mod lifecycle;
 mod photographs;
 mod precision;

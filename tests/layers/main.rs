@@ -18,7 +18,7 @@ use crate::order::{Exception, Layers};
 /// The workspace's crates, by their folders.
 const CRATES: Layers<'_> = Layers {
     of: "Cargo.toml",
-    names: "tests server trainer converter runtime core",
+    names: "tests server trainer converter inference core",
     exceptions: &[Exception {
         user: "trainer",
         uses: "tests",
@@ -37,7 +37,7 @@ const MODULES: &[Layers<'_>] = &[
     Layers {
         of: "converter/src",
         names: "commands ensure inspect next_step quantized_import verify export demo import \
-            quantize model_writer runtime self_check timm onnx source location fetch published \
+            quantize model_writer self_check timm onnx source location fetch published \
             haiku torch npy pickle mapped progress",
         exceptions: &[],
     },
@@ -45,6 +45,43 @@ const MODULES: &[Layers<'_>] = &[
         of: "converter/src/pickle",
         names: "torch numpy construct collect stack machine reader op escape seal arena value \
             storage array error limits kind allow dtype shared",
+        exceptions: &[],
+    },
+    Layers {
+        of: "inference/src",
+        names: "model engine network regions segmentation view prepare batch cost graph session \
+            held library error precision compute output",
+        exceptions: &[],
+    },
+    Layers {
+        of: "server/src",
+        names: "fuzzing cli serve config api protect http models engine observe",
+        exceptions: &[],
+    },
+    Layers {
+        of: "server/src/serve",
+        names: "start routes middleware drain connections tls",
+        exceptions: &[],
+    },
+    Layers {
+        of: "server/src/http",
+        names: "contents multipart encode json inflate body urgency fields parameters error_format \
+            accept provenance problem image_fetch origin",
+        exceptions: &[],
+    },
+    Layers {
+        of: "server/src/models",
+        names: "loader store registry model watch error",
+        exceptions: &[],
+    },
+    Layers {
+        of: "server/src/engine",
+        names: "work pool batcher queue job turns urgency",
+        exceptions: &[],
+    },
+    Layers {
+        of: "server/src/observe",
+        names: "engines metrics process telemetry timing stats phase outcome id",
         exceptions: &[],
     },
     Layers {

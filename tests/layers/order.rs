@@ -58,18 +58,18 @@ impl<'a> Order<'a> {
     }
 
     /// What is wrong with a use, at this place, of a layer by another.
-    pub(crate) fn fault(&mut self, place: &str, user: &str, used: &str) -> Option<String> {
+    pub(crate) fn fault(&mut self, place: &str, layer: &str, used: &str) -> Option<String> {
         let rank = |name: &str| self.names.iter().position(|&known| known == name);
-        if rank(used)? >= rank(user)? {
+        if rank(used)? >= rank(layer)? {
             return None;
         }
         let mut exceptions = self.exceptions.iter();
-        let exception = exceptions.position(|it| it.user == user && it.uses == used);
+        let exception = exceptions.position(|it| it.user == layer && it.uses == used);
         self.needed.extend(exception);
         let of = self.of;
         exception
             .is_none()
-            .then(|| format!("{place}: `{user}` uses `{used}`, which stands above it in {of}"))
+            .then(|| format!("{place}: `{layer}` uses `{used}`, which stands above it in {of}"))
     }
 
     /// Exceptions that no use has needed.

@@ -52,8 +52,8 @@ impl Room {
                 let way = self.tree.walk(index, &reference.path);
                 let passed = way.iter().map(|&passed| &self.tree.modules[passed]);
                 let passed: BTreeSet<_> = passed.filter_map(|module| self.layer(module)).collect();
-                let faulty = passed.into_iter();
-                faults.extend(faulty.filter_map(|used| order.fault(&place, layer, used)));
+                let passed = passed.into_iter();
+                faults.extend(passed.filter_map(|used| order.fault(&place, layer, used)));
                 let beside = self.beside_the_order(reference, &way);
                 faults.extend(beside.map(|fault| format!("{place}: `{layer}` {fault}")));
             }

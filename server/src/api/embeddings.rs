@@ -80,7 +80,9 @@ pub(crate) async fn embed(
         .map(Tensor::into_values)
         .collect();
     if asked.normalize {
-        vectors.iter_mut().for_each(|vector| normalize(vector));
+        for vector in &mut vectors {
+            normalize(vector);
+        }
     }
     let provenance = Provenance::of(&model, Output::Embedding);
     let response = encode::embeddings(&provenance, &vectors, representation, asked.encoding)?;

@@ -9,6 +9,7 @@ use super::Problem;
 use super::body::{self, Held, Limits, Share};
 use super::fields::{Fields, Mask, RequestFields};
 use super::image_fetch::FetchError;
+use super::multipart::Files;
 use super::parameters::{MODEL, NORMALIZE, PRIORITY, TIMEOUT_MS};
 use super::urgency::{urgency, urgency_with};
 use super::{json, multipart};
@@ -60,7 +61,7 @@ impl BodyFormat {
         match essence.as_str() {
             "" => Err(Problem::MissingContentType),
             "application/json" => Ok(Self::Json),
-            "multipart/format-data" => Ok(Self::Multipart),
+            "multipart/form-data" => Ok(Self::Multipart),
             "application/octet-stream" => Ok(Self::Raw),
             image if image.starts_with("image/") => Ok(Self::Raw),
             _ => Err(Problem::UnsupportedMediaType {
@@ -80,7 +81,7 @@ pub(crate) struct Contents {
     /// The fields.
     pub(crate) fields: Fields,
     /// What the body holds of the memory for bodies, for as long as this lives.
-    pub(super) memory: Share,
+    memory: Share,
 }
 
 impl Contents {
@@ -137,7 +138,7 @@ pub(crate) async fn contents(
     known: RequestFields,
     limits: &Limits,
 ) -> Result<Contents, Problem> {
-    let fields = Fields::from_query(known, request.uri())?;
+    let mut fields = Fields::from_query(known, request.uri())?;
     let (parts, body) = request.into_parts();
     let held = whole(&parts.headers, body, limits).await?;
     match format {
@@ -147,7 +148,17 @@ pub(crate) async fn contents(
             fields,
             memory: held.share,
         }),
-        BodyFormat::Multipart => multipart::read(parts, held, fields, known, limits.images).await,
+        BodyFormat::Multipart => {
+            let body = held.bytes;
+            let read = multipart::read(parts, body, &mut fields, known, limits.images);
+            let Files { images, mask } = read.await?;
+            Ok(Contents {
+                images,
+                mask,
+                fields,
+                memory: held.share,
+            })
+        }
         BodyFormat::Json => Err(Problem::UnsupportedMediaType {
             content_type: "application/json".to_owned(),
         }),

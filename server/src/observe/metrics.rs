@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -156,16 +156,6 @@ impl Metrics {
         encode_eof(&mut text)?;
         Ok(text)
     }
-}
-
-/// Registers a value as it is now.
-pub(super) fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
-    registry.register(name, help.trim_end_matches('.'), ConstGauge::new(value));
-}
-
-/// Registers a count as it is now; its name ends in `_total` for those who read it.
-pub(super) fn counter(registry: &mut Registry, name: &str, help: &str, value: f64) {
-    registry.register(name, help.trim_end_matches('.'), ConstCounter::new(value));
 }
 
 const fn class(status: u16) -> &'static str {

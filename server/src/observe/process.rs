@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use rustix::param::{clock_ticks_per_second, page_size};
-
-use super::metrics::{counter, gauge};
 
 /// Registers what can be read here and now; what cannot is left out.
 pub(super) fn register(registry: &mut Registry) {
@@ -90,6 +90,16 @@ fn boot_seconds() -> Option<f64> {
         .trim()
         .parse()
         .ok()
+}
+
+/// Registers a value as it is now.
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    registry.register(name, help.trim_end_matches('.'), ConstGauge::new(value));
+}
+
+/// Registers a count as it is now; its name ends in `_total` for those who read it.
+fn counter(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    registry.register(name, help.trim_end_matches('.'), ConstCounter::new(value));
 }
 
 #[cfg(test)]

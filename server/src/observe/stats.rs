@@ -9,7 +9,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::Phase;
+use super::phase::Phase;
 use requests::Counted;
 pub(crate) use requests::{Requests, Tally};
 

@@ -108,12 +108,12 @@ impl Server {
             worker.start(served).map_err(ServeError::Uploads)?;
         }
         let (watching, stopped) = mpsc::channel();
-        let loader = Loader {
+        let loading = Loader {
             registry: Arc::clone(&registry),
             remote: remote.clone(),
         };
         let models = &config.models;
-        let loaded = loader.start(models.models.clone(), directories, models.watch, stopped);
+        let loaded = loading.start(models.models.clone(), directories, models.watch, stopped);
         let gate = protection.gate.clone();
         let app = App {
             registry: Arc::clone(&registry),

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::observe::Phase;
+use crate::observe::phase::Phase;
 
 /// How often something was, and for how long in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,1 +1,0 @@
-//! What models compute, held to the published code and to what was opened.
