@@ -15,6 +15,7 @@ import argparse
 import json
 import pathlib
 import pickle
+import shutil
 import subprocess
 import tempfile
 
@@ -190,6 +191,7 @@ def check_caffe(convert, work):
 
 
 def check_look_alikes(convert, work):
+    """Each is saved as its software saves it; timm's with the config.json that tells what names cannot."""
     for name in ("resnet50d", "resnet50c", "resnet50s", "resnet50t", "resnext50_32x4d", "seresnet50", "ecaresnet50t",
                  "resnetblur50", "resnetaa50", "resnetv2_50x1_bit", "resnetv2_50", "resnet50_gn", "regnetx_002", "resnetrs50"):
         network = timm.create_model(name)
@@ -197,6 +199,7 @@ def check_look_alikes(convert, work):
         folder.mkdir()
         timm.models.save_for_hf(network, folder, safe_serialization=True)
         told = convert("import", folder / "model.safetensors", work / "refused", fails=True)
+        shutil.rmtree(folder)
         print(f"timm's {name}: {told.strip()}")
     for name in ("regnet_y_400mf", "resnext50_32x4d"):
         torch.save(torchvision.models.get_model(name).state_dict(), work / f"{name}.pth")
@@ -246,6 +249,9 @@ def main():
             check_export(convert, name, network, work / name, work, LACKING.get(name, set()))
             if name in ("resnet18", "resnet50", "resnet50-os16"):
                 fixed_graphs(convert, work / name, name, arguments.graphs)
+            for made_of_it in work.glob(f"{name}*"):
+                if made_of_it.name != "resnet50.pth":  # which is read once more
+                    shutil.rmtree(made_of_it) if made_of_it.is_dir() else made_of_it.unlink()
         for arch in ("resnet50", "tiny"):
             out = work / f"{arch}.npy"
             subprocess.run(["python3", arguments.golden / "make_checkpoint.py", "--arch", arch, "--out", out], check=True)
