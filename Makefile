@@ -32,9 +32,12 @@ test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, hu
 		--document openapi/openapi.json
 	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug
 
-test-torch: .deps/onnxruntime .deps/torch .deps/clients ## holds exports and the served hub to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
+test-torch: .deps/onnxruntime .deps/torch .deps/engines .deps/clients ## holds imports, exports and the served hub to torchvision, timm, transformers, OpenCV and OpenVINO themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter --package detcon-server
 	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+	rm -rf target/test-data/graphs
+	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_symmetric.py --convert target/debug/detcon-convert --golden tests/golden --graphs target/test-data/graphs
+	PYTHONPATH=$(abspath .deps/engines) $(PYTHON) tests/python/test_engines.py --graphs target/test-data/graphs
 	PYTHONPATH=$(abspath .deps/torch):$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug --arch resnet50
 
 test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what openapi.json allows, and what it does not
@@ -97,7 +100,7 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, ima
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/clients .deps/torch .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
+.PHONY: .deps/onnxruntime .deps/python .deps/clients .deps/torch .deps/engines .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/libtorch:
@@ -115,6 +118,8 @@ clean: ## removes what was built and fetched, but no models
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+.deps/engines:
+	@$(PYTHON) scripts/fetch_dependencies.py engines
 .deps/torch:
 	@$(PYTHON) scripts/fetch_dependencies.py torch
 

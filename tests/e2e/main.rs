@@ -19,6 +19,7 @@ mod quantize;
 mod regions;
 mod regions_refused;
 mod swap;
+mod torch;
 mod trees;
 mod variants;
 mod verify;

@@ -173,8 +173,8 @@ impl Network {
     /// A pass of a batch through it. In [`Mode::Train`] each batch norm moves its averages each time it is passed.
     pub fn pass(&mut self, mode: Mode) -> Pass<'_> {
         Pass::new(
-            &self.weights,
-            &mut self.averages,
+            self.spec,
+            (&self.weights, &mut self.averages),
             self.decay,
             self.group.as_deref(),
             mode,

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use detcon_core::arch::ResNetSpec;
+use detcon_core::arch::{Padding, ResNetSpec};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 use toml::Table;
@@ -157,8 +157,12 @@ pub struct Recipe {
     pub method: Method,
     /// What teaches the backbone.
     pub training_mode: TrainingMode,
-    /// The backbone.
+    /// The backbone: its name says padding and the like too, where they are not the published code's.
     pub arch: Arch,
+    /// Where it pads, in place of what the name says: `same`, as the published code, or `symmetric`, as PyTorch's networks
+    /// and so Detectron2's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub padding: Option<Padding>,
     /// Seed of the initial weights and of everything that is drawn.
     pub seed: u64,
     /// Images of a step.
@@ -208,6 +212,7 @@ impl Default for Recipe {
             method: Method::DetConB,
             training_mode: TrainingMode::SelfSupervised,
             arch: Arch("resnet50".parse().expect("a name of the table")),
+            padding: None,
             seed: 0,
             batch: 4096,
             parts: 1,
@@ -327,6 +332,13 @@ impl Recipe {
         }
     }
 
+    /// The backbone.
+    #[must_use]
+    pub fn spec(&self) -> ResNetSpec {
+        let spec = self.arch.0;
+        spec.with_padding(self.padding.unwrap_or(spec.padding()))
+    }
+
     /// The heads of its network.
     #[must_use]
     pub const fn heads(&self) -> HeadSpec {
@@ -344,7 +356,7 @@ impl Recipe {
     /// The run before its first step, on a data set of so many images.
     #[must_use]
     pub fn learner(&self, images: u64, device: Device) -> Learner {
-        let network = Network::new(self.arch.0, self.heads(), self.seed, device);
+        let network = Network::new(self.spec(), self.heads(), self.seed, device);
         let optimizer = match self.optimizer {
             OptimizerSettings::Lars(settings) => Optimizer::Lars(Lars::new(settings)),
             OptimizerSettings::AdamW(settings) => Optimizer::AdamW(AdamW::new(settings)),

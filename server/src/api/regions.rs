@@ -140,8 +140,8 @@ pub(crate) async fn regions(
     let set = Arc::new(source.regions(&work, Arc::clone(&image)).await?);
     let size = [image.height(), image.width()];
     let (cells, input) = {
-        let set = Arc::clone(&set);
-        let seen = move || Ok((set.on_grid(&view.cells(&image)?)?, view.input(&image)));
+        let (set, spec) = (Arc::clone(&set), model.manifest().spec);
+        let seen = move || Ok((set.on_grid(&view.cells(&image, spec)?)?, view.input(&image)));
         work.compute(seen)
             .await?
             .map_err(|error| unusable(&error))?

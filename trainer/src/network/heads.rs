@@ -2,7 +2,7 @@
 //!
 //! Source: `MLP` of the published `utils/networks.py`: linear, batch norm, ReLU, linear without bias.
 
-use detcon_core::arch::BatchNormField;
+use detcon_core::arch::{BATCH_NORM_EPSILON, BatchNormField};
 use tch::Tensor;
 
 use super::layers::Pass;
@@ -122,7 +122,8 @@ impl Pass<'_> {
         let mut shape = inputs.size();
         let width = shape.pop().expect("vectors have a length");
         let hidden = self.linear(&format!("{head}.linear"), &inputs.reshape([-1, width]));
-        let hidden = self.batch_norm(&format!("{head}.batch_norm"), &hidden);
+        let norm = format!("{head}.batch_norm");
+        let hidden = self.batch_norm_with(&norm, &hidden, BATCH_NORM_EPSILON);
         let outputs = hidden
             .relu()
             .matmul(&self.weight(&format!("{head}.linear_1.weight")).tr());

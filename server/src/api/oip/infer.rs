@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::contract::outputs;
 use super::input::Images;
 use super::outputs::{InferenceResponse, Stacked, answer, bounded};
-use super::request::{Asked, InferenceRequest, read};
+use super::request::{Asked, InferenceRequest, Offer, read};
 use super::{model_of, version_of};
 use crate::api::{App, Binary, blocking};
 use crate::engine::Image;
@@ -97,13 +97,22 @@ async fn run(app: &App, model: Arc<Model>, request: Request) -> Result<Response,
     let urgency = urgency(request.headers())?;
     let (headers, body, memory) = inflated(request, &app.limits).await?;
     let (offered, limit) = (outputs(&model), app.limits.images);
+    let normalization = model.manifest().spec.normalization();
     let Asked {
         id,
         timeout,
         lane,
         images,
         outputs: asked,
-    } = blocking(move || read(&headers, body, &offered, limit)).await?;
+    } = blocking(move || {
+        let offer = Offer {
+            outputs: &offered,
+            images: limit,
+            normalization,
+        };
+        read(&headers, body, offer)
+    })
+    .await?;
     let side = model.manifest().preprocess.size() as usize;
     let seen = match &images {
         Images::Encoded(_) => [side, side],

@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use detcon_core::arch::{INPUT_MEAN, INPUT_STD, STRIDE};
+use detcon_core::arch::{Normalization, STRIDE};
 use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -147,8 +147,13 @@ impl Tensor {
     }
 }
 
-/// The images in a tensor's data, which must be as much as its shape says.
-pub(super) fn images(tensor: Tensor, data: Data<'_>) -> Result<Images, Problem> {
+/// The images in a tensor's data, which must be as much as its shape says. Normalized ones were as `normalization` says,
+/// in red, green and blue.
+pub(super) fn images(
+    tensor: Tensor,
+    data: Data<'_>,
+    normalization: Normalization,
+) -> Result<Images, Problem> {
     let count = tensor.images * tensor.elements_per_image();
     let name = tensor.input.name();
     match tensor.input {
@@ -172,7 +177,13 @@ pub(super) fn images(tensor: Tensor, data: Data<'_>) -> Result<Images, Problem> 
                 Order::ChannelsLast => index % CHANNELS,
                 Order::ChannelsFirst => index / area % CHANNELS,
             };
-            let pixel = |index: usize| level(name, index, channel(index), values[index]);
+            let normalization = normalization.in_rgb().of_pixels_over(1.0);
+            let pixel = |index: usize| {
+                let channel = channel(index);
+                let level =
+                    values[index] * normalization.std()[channel] + normalization.mean()[channel];
+                nearest(level).ok_or_else(|| off_level(name, index, values[index], level))
+            };
             tensor.divide(pixel).map(Images::Tensors)
         }
     }
@@ -228,19 +239,20 @@ fn levels(name: &str, values: &[f64]) -> Result<Vec<u8>, Problem> {
     values.iter().enumerate().map(level).collect()
 }
 
-/// The level of a channel that was scaled and normalized. The network's graph takes levels: what is between two of
-/// them would give another embedding than the client means.
-fn level(name: &str, index: usize, channel: usize, value: f64) -> Result<u8, Problem> {
-    let level = (value * INPUT_STD[channel] + INPUT_MEAN[channel]) * MAX_LEVEL;
+/// The byte that a level is near. The network's graph takes levels: what is between two of them would give another
+/// embedding than the client means.
+fn nearest(level: f64) -> Option<u8> {
     let near = (level - level.round()).abs() <= LEVEL_TOLERANCE;
-    byte(level.round()).filter(|_| near).ok_or_else(|| {
-        let detail = format!(
-            "element {index} is {value}, which is {level:.2} of 255 before normalization: the network reads pixels of \
-             8 bits, so round them to 0 to 255 before (value / 255 - mean) / std, or send them as {}",
-            Input::Pixels.name()
-        );
-        invalid(name, detail)
-    })
+    byte(level.round()).filter(|_| near)
+}
+
+fn off_level(name: &str, index: usize, value: f64, level: f64) -> Problem {
+    let detail = format!(
+        "element {index} is {value}, which is {level:.2} of 255 before normalization: the network reads pixels of \
+         8 bits, so round them to 0 to 255 before (value / 255 - mean) / std, or send them as {}",
+        Input::Pixels.name()
+    );
+    invalid(name, detail)
 }
 
 #[expect(

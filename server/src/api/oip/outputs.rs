@@ -86,7 +86,8 @@ pub(super) fn bounded(
         let values = match asked.output {
             Output::Embedding => model.manifest().embedding_size,
             Output::Features(stage) => {
-                let cells = height.div_ceil(stage.stride()) * width.div_ceil(stage.stride());
+                let stride = model.manifest().spec.stride(stage);
+                let cells = height.div_ceil(stride) * width.div_ceil(stride);
                 cells.saturating_mul(model.manifest().spec.channels(stage))
             }
         };
