@@ -35,10 +35,10 @@ pub fn of_step(recipe: &Recipe, ranks: u64) -> u64 {
         Precision::Float32 => FLOAT,
         Precision::BFloat16 => FLOAT / 2,
     };
-    let layers = Layers::of(recipe.arch.0, u64::from(recipe.image_size));
+    let layers = Layers::of(recipe.spec(), u64::from(recipe.image_size));
     let features = images * float * (2 * layers.kept + PASSING * layers.largest);
     let [inputs, hidden, outputs] = [
-        recipe.arch.0.embedding_size(),
+        recipe.spec().embedding_size(),
         recipe.heads.hidden,
         recipe.heads.projection,
     ]
@@ -57,7 +57,7 @@ pub fn of_step(recipe: &Recipe, ranks: u64) -> u64 {
 
 /// Gradients; and online, target and what the optimizer remembers, of which a checkpoint is a copy that becomes bytes.
 fn networks(recipe: &Recipe) -> u64 {
-    let rows = table(recipe.arch.0, &recipe.heads());
+    let rows = table(recipe.spec(), &recipe.heads());
     let weights: usize = rows
         .iter()
         .map(|row| row.shape.iter().product::<usize>())
