@@ -20,9 +20,9 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::api::App;
-use crate::engine::{Pipeline, Run, Turns};
+use crate::engine::{CostLimits, Memory, Pipeline, Run, Turns};
 use crate::http::image_fetch::Fetcher;
-use crate::http::{BodyMemory, Limits};
+use crate::http::Limits;
 use crate::models::store::Store;
 use crate::models::{Model, Opener, Refusal, Registry, ServeOptions, State};
 use crate::observe::{EngineStats, Metrics};
@@ -87,7 +87,18 @@ fn options(queue: NonZeroUsize) -> ServeOptions {
         },
         turns: Turns::default(),
         max_batch: 4.try_into().unwrap(),
+        batch_pixels: None,
         queue,
+    }
+}
+
+/// What the work on a test's requests may cost: inputs of 64 × 64 pixels, and a mebibyte of everything.
+pub(crate) fn costs() -> CostLimits {
+    CostLimits {
+        input_pixels: 64 * 64,
+        answer_bytes: 1 << 20,
+        memory: Memory::new(1 << 20),
+        segmentation: Memory::new(1 << 20),
     }
 }
 
@@ -124,10 +135,10 @@ pub(crate) fn stored(
         bytes: 1 << 20,
         images: 4,
         timeout: LONG,
-        memory: BodyMemory::new(8 << 20),
+        memory: Memory::new(8 << 20),
         fetcher: Fetcher::default(),
     };
-    let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
+    let pipeline = Pipeline::new(2, ImageLimits::default(), costs(), timeout);
     Arc::new(App {
         registry: Arc::new(Registry::new(models.collect(), None, Box::new(Unopened))),
         pipeline,

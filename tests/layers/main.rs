@@ -65,7 +65,7 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "server/src/http",
-        names: "contents multipart encode json inflate body urgency fields parameters error_format \
+        names: "contents multipart encode written json inflate body urgency fields parameters error_format \
             accept provenance problem image_fetch origin",
         exceptions: &[],
     },
@@ -76,7 +76,7 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "server/src/engine",
-        names: "work pool batcher queue job turns urgency",
+        names: "work pool batcher queue job turns urgency cost memory",
         exceptions: &[],
     },
     Layers {

@@ -120,6 +120,7 @@ impl Server {
             pipeline: Pipeline::new(
                 threads.decode.get(),
                 config.limits.image(),
+                config.limits.costs(),
                 config.limits.timeout(),
             ),
             limits: config.body_limits(),
@@ -247,6 +248,7 @@ fn open_registry(
             open: engine.open(threads),
             turns: Turns::default(),
             max_batch: engine.max_batch,
+            batch_pixels: engine.max_batch_pixels,
             queue: engine.queue,
         },
     };
