@@ -114,6 +114,10 @@ pub struct ListenArguments {
         default_value = "127.0.0.1:8080"
     )]
     pub listen: SocketAddr,
+    /// Most connections at the same time; others wait, and those that have no request make room for them [default: half
+    /// of the files that this process may open].
+    #[arg(long, env = "DETCON_MAX_CONNECTIONS", value_name = "N", value_parser = count)]
+    pub max_connections: Option<NonZeroUsize>,
     /// Longest wait for requests in flight after SIGTERM or SIGINT, in seconds.
     #[arg(
         long,
@@ -133,6 +137,16 @@ pub struct ListenArguments {
         value_parser = seconds
     )]
     pub shutdown_delay: Duration,
+}
+
+impl ListenArguments {
+    /// Most connections at the same time.
+    pub(crate) fn connections(&self) -> usize {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let half = files.and_then(|files| usize::try_from(files / 2).ok());
+        let half = half.unwrap_or(MAX_COUNT).clamp(1, MAX_COUNT);
+        self.max_connections.map_or(half, NonZeroUsize::get)
+    }
 }
 
 /// What a request may ask for.
@@ -277,4 +291,52 @@ fn count(text: &str) -> Result<NonZeroUsize, String> {
         .ok()
         .filter(|count: &NonZeroUsize| count.get() <= MAX_COUNT)
         .ok_or_else(|| format!("give a number from 1 to {MAX_COUNT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn no_number_on_the_command_line_is_too_large_for_a_clock_or_for_sums() {
+        let largest = u64::MAX.to_string();
+        for flag in [
+            "--request-timeout",
+            "--shutdown-grace",
+            "--shutdown-delay",
+            "--watch",
+            "--max-body-bytes",
+            "--max-images",
+            "--max-connections",
+            "--max-batch",
+            "--queue",
+        ] {
+            let arguments = ["program", "--models", "models", flag, &largest];
+            let refused = Program::try_parse_from(arguments).unwrap_err().to_string();
+            assert!(refused.contains(flag), "{refused}");
+        }
+        for flag in [
+            "--body-memory",
+            "--max-input-pixels",
+            "--max-answer-bytes",
+            "--work-memory",
+            "--segmentation-memory",
+            "--max-batch-pixels",
+            "--max-pixels",
+        ] {
+            let arguments = ["program", "--models", "models", flag, &largest];
+            let config = Program::try_parse_from(arguments).unwrap().config;
+            assert!(config.body_limits().memory.bytes() > 0);
+            assert!(config.limits.costs().memory.bytes() > 0);
+            assert!(config.listen.connections() > 0);
+        }
+    }
 }

@@ -60,7 +60,7 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "server/src/serve",
-        names: "start routes middleware drain connections tls",
+        names: "start routes middleware drain connections conversation tls",
         exceptions: &[],
     },
     Layers {
@@ -81,7 +81,7 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "server/src/observe",
-        names: "engines metrics process telemetry timing stats phase outcome id",
+        names: "engines metrics process telemetry lines timing stats phase outcome id",
         exceptions: &[],
     },
     Layers {
