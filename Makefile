@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench openapi fuzz clean
+.PHONY: help serve learn learn-photographs test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,9 +32,12 @@ test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, hu
 		--document openapi/openapi.json
 	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug
 
-test-torch: .deps/onnxruntime .deps/torch .deps/clients ## holds exports and the served hub to torchvision and timm themselves (fetches 5 GB; apart from `make test`)
+test-torch: .deps/onnxruntime .deps/torch .deps/engines .deps/clients ## holds imports, exports and the served hub to torchvision, timm, transformers, OpenCV and OpenVINO themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter --package detcon-server
 	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
+	rm -rf target/test-data/graphs
+	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_symmetric.py --convert target/debug/detcon-convert --golden tests/golden --graphs target/test-data/graphs
+	PYTHONPATH=$(abspath .deps/engines) $(PYTHON) tests/python/test_engines.py --graphs target/test-data/graphs
 	PYTHONPATH=$(abspath .deps/torch):$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug --arch resnet50
 
 test-schema: .deps/onnxruntime .deps/schemathesis ## sends a started server what openapi.json allows, and what it does not
@@ -83,6 +86,10 @@ learn: .deps/libtorch ## pretrains on drawn objects, with their masks and with s
 	$(CARGO) build --release --locked --package detcon-trainer
 	scripts/learn.sh
 
+learn-photographs: .deps/onnxruntime .deps/libtorch .deps/scikit-image ## what masks are worth on photographs from Debian packages, which it fetches (hours; SEEDS, STEPS)
+	$(CARGO) build --release --locked --package detcon-trainer --package detcon-server
+	scripts/learn_photographs.sh
+
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
 	$(CARGO) run --locked --quiet --package detcon-core --example manifest_schema > openapi/manifest.schema.json
@@ -93,7 +100,7 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, ima
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/clients .deps/torch .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
+.PHONY: .deps/onnxruntime .deps/python .deps/clients .deps/torch .deps/engines .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/libtorch:
@@ -111,6 +118,8 @@ clean: ## removes what was built and fetched, but no models
 
 $(TOOLS)/bin/cargo-fuzz:
 	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+.deps/engines:
+	@$(PYTHON) scripts/fetch_dependencies.py engines
 .deps/torch:
 	@$(PYTHON) scripts/fetch_dependencies.py torch
 

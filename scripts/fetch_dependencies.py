@@ -6,6 +6,7 @@
   fetch_dependencies.py numpy         .deps/python/numpy, with which the tests make checkpoints
   fetch_dependencies.py libtorch      .deps/libtorch, headers and CPU libraries that the trainer is built against
   fetch_dependencies.py torch         .deps/torch, an environment of its own for `make test-torch` (5 GB)
+  fetch_dependencies.py engines       .deps/engines, OpenCV and OpenVINO for `make test-torch`
   fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
   fetch_dependencies.py clients       .deps/clients, an environment of its own for `make test-clients`
   fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
@@ -106,6 +107,7 @@ TARGETS = {
     "libtorch": (libtorch, "libtorch"),
     "numpy": (environment, "python"),
     "torch": (environment, "torch"),
+    "engines": (environment, "engines"),
     "schemathesis": (environment, "schemathesis"),
     "clients": (environment, "clients"),
     "scikit-image": (environment, "scikit-image"),

@@ -8,6 +8,7 @@ mod fetching;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod list;
+mod network;
 mod output;
 mod quantization;
 pub(crate) mod quantize;

@@ -3,38 +3,51 @@
 //! What a target cannot hold exactly is refused: nothing is dropped or approximated.
 
 mod detectron2;
+mod fit;
+mod folder;
 mod haiku;
 mod model_card;
 mod pickle;
+mod remark;
 mod staged_file;
+mod state_dict;
 mod torchvision;
+mod transformers;
 
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use detcon_core::arch::{Depth, ResNetSpec, Version};
+use detcon_core::arch::ResNetSpec;
 use detcon_core::checkpoint::{Checkpoint, FileError, Tensors, tensors_from_bytes};
-use detcon_core::files::{Existing, StageError, StagedDirectory};
+use detcon_core::files::{Existing, StageError};
 use detcon_core::model::{ModelDirectory, ModelError, file};
+use detcon_core::names::canonical_head;
 use safetensors::SafeTensorError;
 
-use crate::timm;
+use crate::onnx::{OnnxError, write_fixed_onnx};
 use staged_file::StagedFile;
-pub use torchvision::Padding;
+pub use torchvision::Kernels;
 
 /// Software that weights are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A state dict of torchvision's ResNet, as safetensors.
-    Torchvision(Padding),
+    Torchvision(Kernels),
     /// A folder that timm and the Hugging Face Hub read.
     Timm,
     /// A `.pkl` of Detectron2's ResNet backbone.
     Detectron2,
     /// A `.npy` in the layout of the published checkpoints.
     Haiku,
+    /// A folder that Hugging Face's transformers read.
+    Transformers,
+    /// An ONNX file of one image of a fixed size, for other engines.
+    Onnx {
+        /// Height and width of the image.
+        size: [usize; 2],
+    },
 }
 
 impl fmt::Display for Target {
@@ -44,6 +57,12 @@ impl fmt::Display for Target {
             Self::Timm => "timm",
             Self::Detectron2 => "Detectron2",
             Self::Haiku => "haiku",
+            Self::Transformers => "transformers",
+            Self::Onnx {
+                size: [height, width],
+            } => {
+                return write!(out, "ONNX at {height}x{width}");
+            }
         })
     }
 }
@@ -72,6 +91,9 @@ pub enum ExportError {
         /// What the target lacks.
         reason: &'static str,
     },
+    /// The graph could not be written.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// The output could not be put in its place.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -93,60 +115,69 @@ pub enum ExportError {
     },
 }
 
-/// What the target lacks for `spec`, if it lacks anything.
-const fn lack(target: Target, spec: ResNetSpec) -> Option<&'static str> {
-    match (target, spec.version(), spec.depth()) {
-        (Target::Haiku, _, _) => None,
-        (_, Version::V2, _) => Some("it has no pre-activation ResNets of this kind"),
-        (_, _, Depth::Tiny) => Some("it has no such network"),
-        (_, _, Depth::ResNet18 | Depth::ResNet34) => Some(
-            "its first shortcut is the identity, and this network's is a projection (layer1.0.downsample)",
-        ),
-        (Target::Torchvision(_) | Target::Timm, _, _) if spec.width() > 1 => {
-            Some("its wide ResNets widen the inner convolutions only")
-        }
-        (Target::Torchvision(_) | Target::Timm | Target::Detectron2, _, _) => None,
-    }
+/// What was written.
+#[derive(Debug)]
+pub struct Exported {
+    /// The files or the folder.
+    pub paths: Vec<PathBuf>,
+    /// How the network is built with them, and what is to be known of it.
+    pub remarks: Vec<String>,
 }
 
-/// Writes the weights of the model directory at `model` to `place`: a folder for timm, a file otherwise. Gives
-/// the files or the folder that were written.
+/// Writes the weights of the model directory at `model` to `place`: a folder for timm and transformers, a file otherwise.
 pub fn export(
     model: &Path,
     target: Target,
     place: &Path,
     existing: Existing,
-) -> Result<Vec<PathBuf>, ExportError> {
+) -> Result<Exported, ExportError> {
     let directory = ModelDirectory::open(model)?;
     let spec = directory.manifest().spec;
-    if let Some(reason) = lack(target, spec) {
-        return Err(ExportError::Unfit {
-            target,
-            spec,
-            reason,
-        });
+    let unfit = |reason| ExportError::Unfit {
+        target,
+        spec,
+        reason,
+    };
+    if let Some(reason) = fit::lack(target, spec) {
+        return Err(unfit(reason));
     }
     let bytes = read(&directory, file::BACKBONE)?;
     let checkpoint = Checkpoint::from_bytes(spec, &bytes).map_err(tensors(file::BACKBONE))?;
     drop(bytes);
-    match target {
-        Target::Torchvision(padding) => write_torchvision(&checkpoint, padding, place, existing),
-        Target::Timm => write_timm(&directory, &checkpoint, place, existing),
+    let checkpoint = fit::adapted(target, checkpoint).map_err(unfit)?;
+    let paths = match target {
+        Target::Torchvision(kernels) => write_torchvision(&checkpoint, kernels, place, existing)?,
+        Target::Timm => folder::timm(&directory, &checkpoint, place, existing)?,
+        Target::Transformers => folder::transformers(&directory, &checkpoint, place, existing)?,
         Target::Detectron2 => {
-            write_file(place, existing, |file| detectron2::write(&checkpoint, file))
+            let source = &directory.manifest().source.uri;
+            write_file(place, existing, |file| {
+                detectron2::write(&checkpoint, source, file).map_err(|source| io(place, source))
+            })?
         }
         Target::Haiku => {
             let heads = heads(&directory)?;
             write_file(place, existing, |file| {
-                haiku::write(&checkpoint, &heads, file)
-            })
+                haiku::write(&checkpoint, &heads, file).map_err(|source| io(place, source))
+            })?
         }
-    }
+        Target::Onnx { size } => write_file(place, existing, |file| {
+            Ok(write_fixed_onnx(&checkpoint, size, file)?)
+        })?,
+    };
+    Ok(Exported {
+        paths,
+        remarks: remark::remarks(target, checkpoint.spec()),
+    })
 }
 
 fn heads(directory: &ModelDirectory) -> Result<Tensors, ExportError> {
     if directory.manifest().files.contains_key(file::HEADS) {
-        tensors_from_bytes(&read(directory, file::HEADS)?).map_err(tensors(file::HEADS))
+        let heads = tensors_from_bytes(&read(directory, file::HEADS)?);
+        let heads = heads.map_err(tensors(file::HEADS))?.into_iter();
+        Ok(heads
+            .map(|(name, tensor)| (canonical_head(&name), tensor))
+            .collect())
     } else {
         Ok(Tensors::new())
     }
@@ -155,25 +186,25 @@ fn heads(directory: &ModelDirectory) -> Result<Tensors, ExportError> {
 fn write_file(
     place: &Path,
     existing: Existing,
-    write: impl FnOnce(&mut StagedFile) -> std::io::Result<()>,
+    write: impl FnOnce(&mut StagedFile) -> Result<(), ExportError>,
 ) -> Result<Vec<PathBuf>, ExportError> {
     let mut staged = StagedFile::new(place, existing)?;
-    write(&mut staged).map_err(|source| io(place, source))?;
+    write(&mut staged)?;
     staged.commit()?;
     Ok(vec![place.to_owned()])
 }
 
 fn write_torchvision(
     checkpoint: &Checkpoint,
-    padding: Padding,
+    kernels: Kernels,
     place: &Path,
     existing: Existing,
 ) -> Result<Vec<PathBuf>, ExportError> {
     let staged = StagedFile::new(place, existing)?;
     let mut written = vec![place.to_owned()];
-    let loader = match padding {
-        Padding::Symmetric => None,
-        Padding::ZeroExtended => {
+    let loader = match kernels {
+        Kernels::AsTheyAre => None,
+        Kernels::ZeroExtended => {
             let beside = place.with_extension("py");
             let weights = place.file_name().unwrap_or_default().to_string_lossy();
             let mut loader = StagedFile::new(&beside, existing)?;
@@ -185,42 +216,10 @@ fn write_torchvision(
             Some(loader)
         }
     };
-    torchvision::write(checkpoint, padding, staged.path()).map_err(safetensors_of(place))?;
+    torchvision::write(checkpoint, kernels, staged.path()).map_err(safetensors_of(place))?;
     staged.commit()?;
     loader.map(StagedFile::commit).transpose()?;
     Ok(written)
-}
-
-fn write_timm(
-    directory: &ModelDirectory,
-    checkpoint: &Checkpoint,
-    place: &Path,
-    existing: Existing,
-) -> Result<Vec<PathBuf>, ExportError> {
-    let manifest = directory.manifest();
-    let unfit = || ExportError::Unfit {
-        target: Target::Timm,
-        spec: manifest.spec,
-        reason: "it has no such network",
-    };
-    let config = timm::config(
-        manifest.spec,
-        manifest.preprocess.size(),
-        manifest.license.as_deref(),
-    )
-    .ok_or_else(unfit)?;
-    let card = model_card::model_card(manifest, checkpoint, &directory.self_check()?);
-    let staged = StagedDirectory::new(place, existing)?;
-    let weights = staged.path().join(file::BACKBONE);
-    torchvision::write(checkpoint, Padding::Symmetric, &weights).map_err(safetensors_of(place))?;
-    for (name, text) in [
-        (file::TIMM_CONFIG, format!("{config:#}\n")),
-        ("README.md", card),
-    ] {
-        fs::write(staged.path().join(name), text).map_err(|source| io(place, source))?;
-    }
-    staged.commit()?;
-    Ok(vec![place.to_owned()])
 }
 
 fn read(directory: &ModelDirectory, name: &str) -> Result<Vec<u8>, ExportError> {

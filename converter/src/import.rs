@@ -3,21 +3,26 @@
 use std::fmt;
 use std::path::Path;
 
-use detcon_core::arch::ResNetSpec;
+use detcon_core::arch::{Normalization, ResNetSpec};
 use detcon_core::checkpoint::{
     Checkpoint, FitError, Fitted, MovingAverages, SetAside, SourceArray, SourceTensor,
 };
 use detcon_core::files::Existing;
-use detcon_core::model::Source;
+use detcon_core::model::{Source, declared_beside};
 use detcon_core::names::{Destination, HaikuNames, NamesError, infer_spec};
 
+use crate::convention::{
+    Assumed, Configured, Convention, ConventionError, Settled, Stated, settle,
+};
 use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::{HaikuTree, Network};
 use crate::location::{Location, Opened};
 use crate::model_writer::{Model, ModelWriter, WriteError};
 use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, SourceError};
-use crate::torch::{Backbone, StateDict, TorchError};
+use crate::stem_check::StemCheck;
+use crate::timm::{self, ConfigError};
+use crate::torch::{StateDict, TorchError};
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub struct ImportOptions {
     pub averages: MovingAverages,
     /// For state dicts: what the network's names start with; none means that it is to be found.
     pub strip_prefix: Option<String>,
+    /// What the user says of the network beside its tensors.
+    pub stated: Stated,
     /// Where the checkpoint comes from, for the manifest; none means that its location says so.
     pub origin: Option<String>,
     /// How to fetch an address.
@@ -46,6 +53,7 @@ impl Default for ImportOptions {
             network: Network::default(),
             averages: MovingAverages::default(),
             strip_prefix: None,
+            stated: Stated::default(),
             origin: None,
             fetch: FetchOptions::default(),
         }
@@ -72,9 +80,27 @@ pub enum ImportError {
     /// Its names are no network's.
     #[error(transparent)]
     Names(#[from] NamesError),
+    /// What is said of the network does not fit it.
+    #[error(transparent)]
+    Convention(#[from] ConventionError),
+    /// The configuration beside it is another network's.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Its tensors do not fill the network.
     #[error(transparent)]
     Fit(#[from] FitError),
+    /// The stem was trained on pixels that were normalised otherwise.
+    #[error(
+        "{check}: give --normalization {better}, or --normalization {taken} to take it all the same"
+    )]
+    Normalization {
+        /// What was found.
+        check: StemCheck,
+        /// What was taken.
+        taken: Normalization,
+        /// What fits better.
+        better: Normalization,
+    },
     /// The model directory could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -93,6 +119,20 @@ pub struct Imported {
     pub heads: usize,
     /// Source tensors that were not used.
     pub set_aside: usize,
+    /// What was taken of the network without being told.
+    pub assumed: Option<Assumed>,
+    /// How its normalisation fits its weights, where they tell.
+    pub stem: Option<StemCheck>,
+}
+
+impl Imported {
+    /// What is to be said beside it: what was only assumed, and how the normalisation fits.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let assumed = self.assumed.iter().map(ToString::to_string);
+        let stem = self.stem.iter().map(ToString::to_string);
+        assumed.chain(stem).collect()
+    }
 }
 
 impl fmt::Display for Imported {
@@ -103,6 +143,7 @@ impl fmt::Display for Imported {
             backbone,
             heads,
             set_aside,
+            ..
         } = self;
         write!(
             f,
@@ -121,28 +162,25 @@ pub fn import(
     let scratch =
         tempfile::tempdir_in(writer.scratch()).map_err(FetchError::io(writer.scratch()))?;
     let mut opened = source.open(&options.fetch, scratch.path())?;
-    let (layout, fitted) = match source::open(opened.bytes(), options.network, &Limits::default())?
-    {
+    let content = source::open(opened.bytes(), options.network, &Limits::default())?;
+    let Read {
+        layout,
+        fitted,
+        assumed,
+    } = match content {
         Content::Haiku(_) if options.strip_prefix.is_some() => return Err(ImportError::Prefix),
-        Content::Haiku(tree) => (
-            tree.layout.to_string(),
-            fit_haiku(tree, &opened, options.averages)?,
-        ),
-        Content::Torch(state) => {
-            let backbone = state.backbone(options.strip_prefix.as_deref())?;
-            let layout = state.layout(&backbone);
-            (
-                layout,
-                fit_torch(state, &opened, &backbone, options.averages)?,
-            )
-        }
+        Content::Haiku(tree) => read_haiku(tree, &opened, source, options)?,
+        Content::Torch(state) => read_torch(state, &opened, source, options)?,
     };
     let Fitted {
         checkpoint,
         heads,
         ledger,
     } = fitted;
+    let stem = checked_stem(&checkpoint, options)?;
     let imported = Imported {
+        assumed,
+        stem,
         spec: checkpoint.spec(),
         layout: layout.clone(),
         backbone: ledger.backbone.len(),
@@ -167,19 +205,70 @@ pub fn import(
     Ok(imported)
 }
 
+/// What was read of a source.
+struct Read {
+    layout: String,
+    fitted: Fitted,
+    assumed: Option<Assumed>,
+}
+
+/// What begins the names of data sets that the published code normalises (`normalize_images` of its
+/// `datasets/image_dataset.py`) …
+const NORMALISED: &str = "imagenet";
+/// … and a data set in the names of its checkpoints that it does not.
+const NOT_NORMALISED: &str = "coco";
+
+/// How the published code normalised what a checkpoint of this name was trained on.
+fn published_normalization(name: &str) -> Normalization {
+    let name = name.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let mut words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
+    match words.find(|word| word.starts_with(NORMALISED) || *word == NOT_NORMALISED) {
+        Some(NOT_NORMALISED) => Normalization::NONE,
+        _ => Normalization::IMAGENET,
+    }
+}
+
+/// Refuses a normalisation that nobody stated and that the weights speak against.
+fn checked_stem(
+    checkpoint: &Checkpoint,
+    options: &ImportOptions,
+) -> Result<Option<StemCheck>, ImportError> {
+    if options.averages == MovingAverages::Fresh {
+        return Ok(None);
+    }
+    let Some(check) = StemCheck::of(checkpoint) else {
+        return Ok(None);
+    };
+    match check.contradiction() {
+        Some(better) if options.stated.normalization.is_none() => Err(ImportError::Normalization {
+            check,
+            taken: checkpoint.spec().normalization(),
+            better,
+        }),
+        _ => Ok(Some(check)),
+    }
+}
+
 /// Maps every entry by its name and fits the network that the names and the stem's shape tell.
-fn fit_haiku<'a>(
+fn read_haiku<'a>(
     tree: HaikuTree<'a>,
     file: &'a Opened,
-    averages: MovingAverages,
-) -> Result<Fitted, ImportError> {
-    let spec = infer_spec(tree.entries.iter().map(|entry| {
+    location: &Location,
+    options: &ImportOptions,
+) -> Result<Read, ImportError> {
+    let architecture = infer_spec(tree.entries.iter().map(|entry| {
         (
             entry.module.as_str(),
             entry.name.as_str(),
             entry.array.shape(),
         )
     }))?;
+    let origin = options
+        .origin
+        .clone()
+        .unwrap_or_else(|| location.to_string());
+    let convention = Convention::Published(published_normalization(&origin));
+    let Settled { spec, assumed } = settle(architecture, &convention, &options.stated)?;
     let names = HaikuNames::new(spec);
     let source = tree.entries.into_iter().map(|entry| SourceTensor {
         key: entry.key(),
@@ -192,21 +281,33 @@ fn fit_haiku<'a>(
             file,
         },
     });
-    let mut fitted = Checkpoint::fit(spec, source.collect(), averages)?;
+    let mut fitted = Checkpoint::fit(spec, source.collect(), options.averages)?;
     let unread = tree.set_aside.into_iter();
     fitted.ledger.set_aside.extend(unread.map(|it| SetAside {
         source: it.key,
         reason: it.reason.to_string(),
     }));
-    Ok(fitted)
+    Ok(Read {
+        layout: tree.layout.to_string(),
+        fitted,
+        assumed,
+    })
 }
 
-fn fit_torch<'a>(
+fn read_torch<'a>(
     state: StateDict<'a>,
     file: &'a Opened,
-    backbone: &Backbone,
-    averages: MovingAverages,
-) -> Result<Fitted, ImportError> {
+    location: &Location,
+    options: &ImportOptions,
+) -> Result<Read, ImportError> {
+    let backbone = state.backbone(options.strip_prefix.as_deref())?;
+    if options.averages == MovingAverages::Required {
+        state.check_averages(&backbone)?;
+    }
+    let layout = state.layout(&backbone);
+    let convention = torch_convention(&state, location, &options.stated)?;
+    let architecture = backbone.architecture();
+    let Settled { spec, assumed } = settle(architecture, &convention, &options.stated)?;
     let unread: Vec<_> = state
         .set_aside()
         .iter()
@@ -215,15 +316,45 @@ fn fit_torch<'a>(
             reason: (*reason).to_owned(),
         })
         .collect();
-    let source = state.into_destinations(backbone).into_iter();
+    let source = state.into_destinations(&backbone).into_iter();
     let source = source.map(|(key, destination, array)| SourceTensor {
         key,
         destination,
         array: InPlace { array, file },
     });
-    let mut fitted = Checkpoint::fit(backbone.spec(), source.collect(), averages)?;
+    let mut fitted = Checkpoint::fit(spec, source.collect(), options.averages)?;
     fitted.ledger.set_aside.extend(unread);
-    Ok(fitted)
+    Ok(Read {
+        layout,
+        fitted,
+        assumed,
+    })
+}
+
+/// What a state dict says of itself, or the directory that it lies in.
+fn torch_convention(
+    state: &StateDict<'_>,
+    location: &Location,
+    stated: &Stated,
+) -> Result<Convention, ImportError> {
+    if let Some(spec) = state.declared() {
+        return Ok(Convention::Declared(spec));
+    }
+    if let Some(spec) = beside(location)? {
+        return Ok(Convention::Declared(spec));
+    }
+    Ok(Convention::Torch(match location {
+        Location::File(path) => timm::beside(path, stated.arch.is_some())?,
+        Location::Address(_) => Configured::default(),
+    }))
+}
+
+/// The spec in the manifest of the model directory that a file is of.
+fn beside(location: &Location) -> Result<Option<ResNetSpec>, FetchError> {
+    match location {
+        Location::File(path) => declared_beside(path).map_err(FetchError::io(path)),
+        Location::Address(_) => Ok(None),
+    }
 }
 
 /// An array that lets go of the file's memory once it was read.
@@ -241,5 +372,27 @@ impl SourceArray for InPlace<'_> {
         let values = self.array.to_f32().map_err(|error| error.to_string());
         self.file.release(self.array.bytes());
         values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_sets_that_the_published_code_does_not_normalise_are_known_by_name() {
+        for (name, expected) in [
+            ("resnet50_detcon_b_imagenet_1k.npy", Normalization::IMAGENET),
+            (
+                "https://storage.googleapis.com/dm-detcon/resnet50_detcon_b_coco.npy",
+                Normalization::NONE,
+            ),
+            ("resnet101_detcon_s_COCO_fh_1000ep.npy", Normalization::NONE),
+            ("runs/coco/checkpoint.npy", Normalization::IMAGENET),
+            ("imagenet_then_coco.npy", Normalization::IMAGENET),
+            ("r50.npy", Normalization::IMAGENET),
+        ] {
+            assert_eq!(published_normalization(name), expected, "{name}");
+        }
     }
 }

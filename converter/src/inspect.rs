@@ -109,8 +109,8 @@ fn describe(bytes: &[u8], report: &mut Report) -> Result<(), Box<dyn std::error:
                 .collect();
             let backbone = state.backbone(None)?;
             report.layout = Some(state.layout(&backbone));
-            report.network = Some(backbone.spec().to_string());
-            report.reason = Some(torch_reason(backbone.spec()));
+            report.network = Some(backbone.architecture().to_string());
+            report.reason = Some(torch_reason(backbone.architecture()));
         }
     }
     Ok(())

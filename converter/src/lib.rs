@@ -1,6 +1,7 @@
 //! Published checkpoints in, model directories out: reading (an unpickler that executes nothing), mapping by name,
 //! and writing safetensors and ONNX.
 
+pub mod convention;
 pub mod demo;
 pub mod ensure;
 pub mod export;
@@ -21,6 +22,7 @@ pub mod quantize;
 pub mod quantized_import;
 mod self_check;
 pub mod source;
+pub mod stem_check;
 pub mod timm;
 pub mod torch;
 pub mod verify;

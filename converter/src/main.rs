@@ -28,7 +28,7 @@ enum Command {
     List(list::Arguments),
     /// Checks a model directory: digests, ledger, and the graph against the weights. Names the layer at fault.
     Verify(verify::Arguments),
-    /// Writes a model's weights for torchvision, timm, Detectron2 or haiku.
+    /// Writes a model's weights for torchvision, timm, transformers, Detectron2, haiku or other engines (ONNX).
     Export(export::Arguments),
     /// Makes an untrained model to try things with.
     Demo(demo::Arguments),

@@ -158,7 +158,7 @@ impl ModelWriter {
     /// Writes weights and graph tensor by tensor. Each is digested and brought to the disk while the next is written.
     fn large_files(&mut self, model: &Model) -> Result<Vec<Settling>, WriteError> {
         let backbone = self.staged.path().join(file::BACKBONE);
-        tensors_to_file(model.checkpoint.tensors(), &backbone)?;
+        model.checkpoint.to_file(&backbone)?;
         let mut settling = vec![settle(file::BACKBONE, backbone)];
         if !model.heads.is_empty() {
             let heads = self.staged.path().join(file::HEADS);

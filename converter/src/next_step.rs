@@ -35,7 +35,10 @@ pub fn next_step(error: &ImportError) -> Option<&'static str> {
         ImportError::Names(_) => Some(SOMETHING_ELSE),
         ImportError::Fit(error) => fit(error),
         ImportError::Prefix => Some("leave it out"),
-        ImportError::Write(_) => None,
+        ImportError::Convention(_)
+        | ImportError::Config(_)
+        | ImportError::Normalization { .. }
+        | ImportError::Write(_) => None,
     }
 }
 
@@ -63,20 +66,24 @@ fn source(error: &SourceError) -> Option<&'static str> {
 
 fn torch(error: &TorchError) -> Option<&'static str> {
     match error {
-        TorchError::Archive(_) | TorchError::Safetensors { .. } => Some(DAMAGED),
+        TorchError::Archive(_) | TorchError::Safetensors { .. } | TorchError::Declared { .. } => {
+            Some(DAMAGED)
+        }
         TorchError::Pickle(error) => Some(pickle(error)),
         TorchError::NoTensors { .. }
         | TorchError::Dtype { .. }
         | TorchError::NoNetwork { .. }
         | TorchError::NoSuchDepth { .. }
-        | TorchError::Stem { .. } => Some(SOMETHING_ELSE),
+        | TorchError::Stem { .. }
+        | TorchError::Bottleneck { .. } => Some(SOMETHING_ELSE),
         TorchError::NotAStateDict { .. }
         | TorchError::ByteOrder
         | TorchError::SeveralStateDicts { .. }
         | TorchError::SeveralNetworks { .. }
         | TorchError::Outside { .. }
         | TorchError::NoSuchPrefix { .. }
-        | TorchError::NoProjection { .. } => None,
+        | TorchError::LookAlike { .. }
+        | TorchError::NoAverages { .. } => None,
     }
 }
 
@@ -116,7 +123,7 @@ const fn fit(error: &FitError) -> Option<&'static str> {
         FitError::Mismatch { .. } | FitError::Twice { .. } | FitError::Shape { .. } => {
             Some(SOMETHING_ELSE)
         }
-        FitError::Values { .. } => Some(DIVERGED),
+        FitError::Values { .. } | FitError::Variance { .. } => Some(DIVERGED),
         FitError::MovingAverages { .. } => None,
     }
 }

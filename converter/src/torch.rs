@@ -6,6 +6,7 @@
 
 mod archive;
 mod legacy;
+mod look_alike;
 mod names;
 mod state;
 
@@ -16,6 +17,7 @@ use detcon_core::names::Destination;
 
 pub use archive::ArchiveError;
 pub(crate) use legacy::START as LEGACY_START;
+pub use look_alike::LookAlike;
 
 use crate::pickle::{Array, Kind, PickleError};
 
@@ -36,12 +38,14 @@ pub struct StateDict<'a> {
     wrapper: Option<String>,
     entries: Vec<(String, Array<'a>)>,
     set_aside: Vec<(String, &'static str)>,
+    /// What the file says of its network, where this project wrote it.
+    declared: Option<ResNetSpec>,
 }
 
 /// Which network a state dict holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backbone {
-    spec: ResNetSpec,
+    architecture: ResNetSpec,
     prefix: String,
     /// Whether tensors outside the prefix are set aside: the user named it.
     outside: Outside,
@@ -150,14 +154,39 @@ pub enum TorchError {
         /// Its shape.
         shape: Vec<usize>,
     },
-    /// torchvision's basic ResNets.
+    /// Bottlenecks whose width is no multiple.
+    #[error("{name} has shape {shape:?}: a bottleneck is {usual} wide, or 2 to 4 times that")]
+    Bottleneck {
+        /// The first block's first kernel.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The width of a plain `ResNet`'s.
+        usual: usize,
+    },
+    /// A network that looks like a `ResNet` and is none.
+    #[error("{tensor} tells that it is {kind}: only plain ResNets can be held")]
+    LookAlike {
+        /// The tensor that gives it away.
+        tensor: String,
+        /// What it is.
+        kind: LookAlike,
+    },
+    /// Norms without moving averages.
     #[error(
-        "torchvision's {depth} has no layer1.0.downsample: its first shortcut is the identity, while DetCon's (haiku's) \
-         is a learned projection with a batch norm. Such a network cannot be represented here; resnet50 and deeper can"
+        "{tensor} has no moving averages beside it, and no norm has: it is {}; if it is the latter, \
+         --fresh-moving-averages starts them at mean 0 and variance 1",
+        LookAlike::GroupNorm
     )]
-    NoProjection {
-        /// The network's name.
-        depth: &'static str,
+    NoAverages {
+        /// The first such norm's factor.
+        tensor: String,
+    },
+    /// What the file says of its network is damaged.
+    #[error("{detail}")]
+    Declared {
+        /// What is wrong.
+        detail: String,
     },
 }
 
@@ -180,10 +209,24 @@ impl<'a> StateDict<'a> {
         names::backbone(&self.entries, prefix)
     }
 
+    /// What the file says of its network.
+    #[must_use]
+    pub const fn declared(&self) -> Option<ResNetSpec> {
+        self.declared
+    }
+
+    /// Refuses norms none of which has moving averages: names do not tell `GroupNorm` from a batch norm.
+    pub fn check_averages(&self, backbone: &Backbone) -> Result<(), TorchError> {
+        match look_alike::without_averages(&self.entries, &backbone.prefix) {
+            Some(tensor) => Err(TorchError::NoAverages { tensor }),
+            None => Ok(()),
+        }
+    }
+
     /// The tensors, each with where it goes.
     #[must_use]
     pub fn into_destinations(self, backbone: &Backbone) -> Vec<(String, Destination, Array<'a>)> {
-        let known = names::Names::new(backbone.spec);
+        let known = names::Names::new(backbone.architecture);
         let destination = |name: &str| match (name.strip_prefix(&backbone.prefix), backbone.outside)
         {
             (Some(name), _) => known.destination(name),
@@ -211,10 +254,10 @@ impl<'a> StateDict<'a> {
 }
 
 impl Backbone {
-    /// The network.
+    /// The network, as far as names and shapes tell it.
     #[must_use]
-    pub const fn spec(&self) -> ResNetSpec {
-        self.spec
+    pub const fn architecture(&self) -> ResNetSpec {
+        self.architecture
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::arch::ResNetSpec;
+use crate::arch::{BatchNormField, ParamKind, ResNetSpec};
 
 mod file;
 mod fit;
 mod ledger;
 
-pub use file::{FileError, little_endian, tensors_from_bytes, tensors_to_bytes, tensors_to_file};
+pub use file::{
+    FileError, declared_spec, little_endian, metadata, tensors_from_bytes, tensors_to_bytes,
+    tensors_to_file, write_file,
+};
 pub use fit::{FitError, Fitted, MovingAverages, SourceArray, SourceTensor};
 pub use ledger::{Filled, Ledger, SetAside, sha256_f32};
 
@@ -83,7 +86,11 @@ impl Checkpoint {
             });
         }
         for param in &params {
-            fit::check_shape(&param.name, param, tensors[&param.name].shape())?;
+            let tensor = &tensors[&param.name];
+            fit::check_shape(&param.name, param, tensor.shape())?;
+            if param.kind == ParamKind::BatchNorm(BatchNormField::Variance) {
+                fit::check_variance(&param.name, tensor, spec.epsilon())?;
+            }
         }
         Ok(Self { spec, tensors })
     }

@@ -2,12 +2,14 @@
 
 mod directory;
 mod head;
+mod license;
 mod manifest;
 mod self_check;
 mod update;
 
-pub use directory::{ModelDirectory, ModelError, list};
+pub use directory::{ModelDirectory, ModelError, declared_beside, list};
 pub use head::{HeadEntry, HeadQuality};
+pub use license::UNKNOWN_LICENSE;
 pub use manifest::{
     FileEntry, Manifest, MeanAndWorst, ModelName, NameError, Precision, Quality, SelfCheckEntry,
     Source, Training,

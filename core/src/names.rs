@@ -273,6 +273,17 @@ const fn transform(kind: ParamKind) -> Transform {
     }
 }
 
+/// The one name of a head's tensor: batch norms are called `batch_norm`, whatever the source (`norm` in the published
+/// files, `batch_norm` in the published code) and whenever the directory was made.
+#[must_use]
+pub fn canonical_head(name: &str) -> String {
+    let canonical = |segment: &str| match segment.strip_prefix("norm") {
+        Some(rest) if rest.is_empty() || rest.starts_with('_') => format!("batch_norm{rest}"),
+        _ => segment.to_owned(),
+    };
+    name.split('.').map(canonical).collect::<Vec<_>>().join(".")
+}
+
 /// `projector/batch_norm/~/mean_ema`, `average` → `projector.batch_norm.running_mean`.
 fn head_destination(module: &str, name: &str) -> Option<Destination> {
     let mut path: Vec<_> = segments(module)
@@ -297,7 +308,7 @@ fn head_destination(module: &str, name: &str) -> Option<Destination> {
         path.pop();
     }
     Some(Destination::Head {
-        name: format!("{}.{name}", path.join(".")),
+        name: canonical_head(&format!("{}.{name}", path.join("."))),
         transform,
     })
 }
@@ -358,13 +369,22 @@ mod tests {
             head("classifier", "b"),
             ("classifier.bias".to_owned(), Transform::Identity)
         );
-        let average = head("predictor/batch_norm/~/var_ema", "average");
+        for module in ["predictor/batch_norm/~/var_ema", "predictor/norm/~/var_ema"] {
+            assert_eq!(
+                head(module, "average"),
+                (
+                    "predictor.batch_norm.running_var".to_owned(),
+                    Transform::DropLeadingOnes
+                )
+            );
+        }
         assert_eq!(
-            average,
-            (
-                "predictor.batch_norm.running_var".to_owned(),
-                Transform::DropLeadingOnes
-            )
+            canonical_head("projector.norm_1.bias"),
+            "projector.batch_norm_1.bias"
+        );
+        assert_eq!(
+            canonical_head("projector.normal.bias"),
+            "projector.normal.bias"
         );
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::arch::BATCH_NORM_EPSILON;
 use crate::checkpoint::{Tensor, Tensors};
+use crate::names::canonical_head;
 
 /// A projector's weights, with the batch norm folded into the first layer.
 #[derive(Clone)]
@@ -127,9 +128,12 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn find<'a>(heads: &'a Tensors, name: &str) -> Result<&'a Tensor, ProjectorError> {
-    heads.get(name).ok_or_else(|| ProjectorError::Missing {
+    let mut tensors = heads.iter();
+    let found = tensors.find(|(known, _)| canonical_head(known) == name);
+    let missing = || ProjectorError::Missing {
         name: name.to_owned(),
-    })
+    };
+    found.map(|(_, tensor)| tensor).ok_or_else(missing)
 }
 
 fn matrix<'a>(heads: &'a Tensors, name: &str, inputs: usize) -> Result<&'a Tensor, ProjectorError> {
@@ -202,6 +206,14 @@ mod tests {
     fn a_projection_is_linear_batch_norm_relu_linear() {
         let projector = Projector::from_heads(&heads(), 1).unwrap();
         assert_eq!(projector.size(), 1);
+        assert!((projector.project(&[3.0])[0] - 40.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn heads_of_older_directories_are_read() {
+        let older = heads().into_iter();
+        let older = older.map(|(name, tensor)| (name.replace("batch_norm", "norm"), tensor));
+        let projector = Projector::from_heads(&older.collect(), 1).unwrap();
         assert!((projector.project(&[3.0])[0] - 40.0).abs() < 1e-3);
     }
 

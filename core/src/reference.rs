@@ -4,15 +4,13 @@
 //! the parameter table. Batch norms are applied as they stand, not folded.
 //!
 //! Source: `ResNet.__call__`, `BlockV1.__call__`, `BlockV2.__call__` of dm-haiku 0.0.11 with TensorFlow's SAME
-//! padding, and the input normalisation of the published `utils/dataset.py`.
+//! padding, and the input normalisation of the published `utils/dataset.py`; torchvision's `models/resnet.py` for
+//! what PyTorch's networks do otherwise. Where padding goes is written here once more, for the same reason.
 
 use rayon::prelude::*;
 
-use crate::arch::{BATCH_NORM_EPSILON, Block, Conv, INPUT_MEAN, INPUT_STD, Version};
+use crate::arch::{Block, ChannelOrder, Conv, Normalization, Padding, Version, Window};
 use crate::checkpoint::{Checkpoint, Tensor};
-
-/// Side of the max pool that follows the stem, and of its step.
-const POOL: (usize, usize) = (3, 2);
 
 /// What a forward pass gives.
 #[derive(Clone, Debug)]
@@ -35,9 +33,14 @@ pub fn forward(checkpoint: &Checkpoint, images: &[u8], shape: [usize; 4]) -> Fea
         (3, n * height * width * 3),
         "images of shape {shape:?}"
     );
+    let spec = checkpoint.spec();
+    let pass = Pass {
+        checkpoint,
+        padding: spec.padding(),
+    };
     let mut passes: Vec<_> = images
         .chunks_exact(height * width * 3)
-        .map(|image| Pass { checkpoint }.stages(&normalise(image, height, width)))
+        .map(|image| pass.stages(&normalise(spec.normalization(), image, height, width)))
         .collect();
     let stage = |i: usize| {
         let [c, h, w] = passes[0][i].shape;
@@ -79,7 +82,7 @@ impl Map {
     fn relu(mut self) -> Self {
         self.values
             .iter_mut()
-            .for_each(|value| *value = value.max(0.0));
+            .for_each(|value| *value = larger(*value, 0.0));
         self
     }
 
@@ -113,14 +116,21 @@ impl Map {
     }
 }
 
-/// Interleaved bytes to normalised planes.
-fn normalise(image: &[u8], height: usize, width: usize) -> Map {
+/// The larger of two, and NaN where either is: `f64::max` passes over it, and a damaged network would look whole.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
+/// Interleaved bytes to normalised planes, in the network's order of channels.
+fn normalise(normalization: Normalization, image: &[u8], height: usize, width: usize) -> Map {
+    let (mean, std) = (normalization.mean(), normalization.std());
     let plane = |c: usize| {
-        image
-            .iter()
-            .skip(c)
-            .step_by(3)
-            .map(move |&v| (f64::from(v) / 255.0 - INPUT_MEAN[c]) / INPUT_STD[c])
+        let colour = match normalization.channels() {
+            ChannelOrder::Rgb => c,
+            ChannelOrder::Bgr => 2 - c,
+        };
+        let pixels = image.iter().skip(colour).step_by(3);
+        pixels.map(move |&v| (f64::from(v) / normalization.divisor() - mean[c]) / std[c])
     };
     Map {
         shape: [3, height, width],
@@ -128,26 +138,35 @@ fn normalise(image: &[u8], height: usize, width: usize) -> Map {
     }
 }
 
-/// Outputs along an axis of `size`, and the padding before it, under TensorFlow's SAME: the odd one goes to the end.
-fn same(size: usize, kernel: usize, stride: usize) -> (usize, usize) {
-    let outputs = size.div_ceil(stride);
-    let padding = ((outputs - 1) * stride + kernel).saturating_sub(size);
-    (outputs, padding / 2)
+/// Outputs along an axis of `size`, and the padding before it: under SAME the odd row goes to the end, under symmetric
+/// padding both ends have half a kernel.
+fn padded(padding: Padding, size: usize, window: Window) -> (usize, usize) {
+    let extent = (window.kernel - 1) * window.dilation;
+    match padding {
+        Padding::Same => {
+            let outputs = size.div_ceil(window.stride);
+            let all = ((outputs - 1) * window.stride + extent + 1).saturating_sub(size);
+            (outputs, all / 2)
+        }
+        Padding::Symmetric => {
+            let side = extent / 2;
+            ((size + 2 * side - extent - 1) / window.stride + 1, side)
+        }
+    }
 }
 
-/// Calls `visit(out, in)` for each output along an axis whose tap at `offset` of the kernel lies inside the input.
+/// Calls `visit(out, in)` for each output along an axis whose tap at `tap` of the kernel lies inside the input.
 fn taps(
+    padding: Padding,
     size: usize,
-    (kernel, stride): (usize, usize),
-    offset: usize,
+    window: Window,
+    tap: usize,
     mut visit: impl FnMut(usize, usize),
 ) {
-    let (outputs, before) = same(size, kernel, stride);
+    let (outputs, before) = padded(padding, size, window);
     for out in 0..outputs {
-        if let Some(input) = (out * stride + offset)
-            .checked_sub(before)
-            .filter(|&input| input < size)
-        {
+        let place = out * window.stride + tap * window.dilation;
+        if let Some(input) = place.checked_sub(before).filter(|&input| input < size) {
             visit(out, input);
         }
     }
@@ -155,6 +174,7 @@ fn taps(
 
 struct Pass<'a> {
     checkpoint: &'a Checkpoint,
+    padding: Padding,
 }
 
 impl Pass<'_> {
@@ -164,7 +184,7 @@ impl Pass<'_> {
         if spec.version() == Version::V1 {
             x = self.batch_norm(&x, "bn1").relu();
         }
-        x = max_pool(&x);
+        x = self.max_pool(&x);
         let mut stages: Vec<Map> = Vec::new();
         for block in spec.blocks() {
             x = match spec.version() {
@@ -222,8 +242,9 @@ impl Pass<'_> {
         let vector = |field: &str| self.checkpoint.get(&format!("{name}.{field}")).values();
         let (scale, offset) = (vector("weight"), vector("bias"));
         let (mean, variance) = (vector("running_mean"), vector("running_var"));
+        let epsilon = self.checkpoint.spec().epsilon();
         let values = (0..x.shape[0]).flat_map(|c| {
-            let factor = f64::from(scale[c]) / (f64::from(variance[c]) + BATCH_NORM_EPSILON).sqrt();
+            let factor = f64::from(scale[c]) / (f64::from(variance[c]) + epsilon).sqrt();
             let (mean, offset) = (f64::from(mean[c]), f64::from(offset[c]));
             x.plane(c)
                 .iter()
@@ -239,11 +260,11 @@ impl Pass<'_> {
     fn conv(&self, x: &Map, name: &str, conv: Conv) -> Map {
         let kernel = self.checkpoint.get(&format!("{name}.weight")).values();
         let [_, height, width] = x.shape;
-        let (rows, _) = same(height, conv.kernel, conv.stride);
-        let (columns, _) = same(width, conv.kernel, conv.stride);
+        let outputs = |size| padded(self.padding, size, conv.window()).0;
+        let (rows, columns) = (outputs(height), outputs(width));
         let mut output = Map::filled([conv.outputs, rows, columns], 0.0);
         let length = conv.inputs * conv.kernel.pow(2);
-        let windows = windows(x, conv, rows * columns);
+        let windows = self.windows(x, conv, [rows, columns]);
         output
             .values
             .par_chunks_exact_mut(rows * columns)
@@ -256,25 +277,47 @@ impl Pass<'_> {
             });
         output
     }
-}
 
-/// The window of the input under each output, in the order of a kernel's weights; zeros outside the input.
-fn windows(x: &Map, conv: Conv, outputs: usize) -> Vec<f64> {
-    let [channels, height, width] = x.shape;
-    let (window, area) = ((conv.kernel, conv.stride), conv.kernel.pow(2));
-    let (columns, _) = same(width, conv.kernel, conv.stride);
-    let length = channels * area;
-    let mut windows = vec![0.0; outputs * length];
-    for (channel, tap) in (0..channels).flat_map(|c| (0..area).map(move |tap| (c, tap))) {
-        let pixels = x.plane(channel);
-        taps(height, window, tap / conv.kernel, |row, y| {
-            taps(width, window, tap % conv.kernel, |column, x| {
-                windows[(row * columns + column) * length + channel * area + tap] =
-                    pixels[y * width + x];
+    /// The window of the input under each output, in the order of a kernel's weights; zeros outside the input.
+    fn windows(&self, x: &Map, conv: Conv, [rows, columns]: [usize; 2]) -> Vec<f64> {
+        let [channels, height, width] = x.shape;
+        let area = conv.kernel.pow(2);
+        let length = channels * area;
+        let mut windows = vec![0.0; rows * columns * length];
+        for (channel, tap) in (0..channels).flat_map(|c| (0..area).map(move |tap| (c, tap))) {
+            let pixels = x.plane(channel);
+            let axis = |size, tap, visit: &mut dyn FnMut(usize, usize)| {
+                taps(self.padding, size, conv.window(), tap, visit);
+            };
+            axis(height, tap / conv.kernel, &mut |row, y| {
+                axis(width, tap % conv.kernel, &mut |column, x| {
+                    windows[(row * columns + column) * length + channel * area + tap] =
+                        pixels[y * width + x];
+                });
             });
-        });
+        }
+        windows
     }
-    windows
+
+    fn max_pool(&self, x: &Map) -> Map {
+        const POOL: Window = Window::STEM_POOL;
+        let [channels, height, width] = x.shape;
+        let outputs = |size| padded(self.padding, size, POOL).0;
+        let (rows, columns) = (outputs(height), outputs(width));
+        let mut output = Map::filled([channels, rows, columns], f64::NEG_INFINITY);
+        for (c, plane) in output.values.chunks_exact_mut(rows * columns).enumerate() {
+            for (dy, dx) in (0..POOL.kernel).flat_map(|dy| (0..POOL.kernel).map(move |dx| (dy, dx)))
+            {
+                taps(self.padding, height, POOL, dy, |row, y| {
+                    taps(self.padding, width, POOL, dx, |column, at| {
+                        let most = &mut plane[row * columns + column];
+                        *most = larger(*most, x.plane(c)[y * width + at]);
+                    });
+                });
+            }
+        }
+        output
+    }
 }
 
 /// In eight sums, so that the additions need not wait for each other.
@@ -290,42 +333,47 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-fn max_pool(x: &Map) -> Map {
-    let [channels, height, width] = x.shape;
-    let (rows, columns) = (
-        same(height, POOL.0, POOL.1).0,
-        same(width, POOL.0, POOL.1).0,
-    );
-    let mut output = Map::filled([channels, rows, columns], f64::NEG_INFINITY);
-    for (c, plane) in output.values.chunks_exact_mut(rows * columns).enumerate() {
-        for (dy, dx) in (0..POOL.0).flat_map(|dy| (0..POOL.0).map(move |dx| (dy, dx))) {
-            taps(height, POOL, dy, |row, y| {
-                taps(width, POOL, dx, |column, at| {
-                    let most = &mut plane[row * columns + column];
-                    *most = most.max(x.plane(c)[y * width + at]);
-                });
-            });
-        }
-    }
-    output
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn window(kernel: usize, stride: usize, dilation: usize) -> Window {
+        Window {
+            kernel,
+            stride,
+            dilation,
+        }
+    }
+
     #[test]
     fn same_padding_puts_the_odd_one_at_the_end() {
-        assert_eq!(same(224, 7, 2), (112, 2)); // five in all: two before, three after
-        assert_eq!(same(225, 7, 2), (113, 3));
-        assert_eq!(same(112, 3, 2), (56, 0));
-        assert_eq!(same(7, 1, 2), (4, 0));
+        let same = |size, window| padded(Padding::Same, size, window);
+        assert_eq!(same(224, window(7, 2, 1)), (112, 2)); // five in all: two before, three after
+        assert_eq!(same(225, window(7, 2, 1)), (113, 3));
+        assert_eq!(same(112, window(3, 2, 1)), (56, 0));
+        assert_eq!(same(7, window(1, 2, 1)), (4, 0));
+    }
+
+    #[test]
+    fn symmetric_padding_puts_half_a_kernel_before() {
+        let symmetric = |size, window| padded(Padding::Symmetric, size, window);
+        assert_eq!(symmetric(224, window(7, 2, 1)), (112, 3));
+        assert_eq!(symmetric(225, window(7, 2, 1)), (113, 3));
+        assert_eq!(symmetric(14, window(3, 1, 2)), (14, 2));
     }
 
     #[test]
     fn taps_outside_the_input_are_zero() {
         let mut seen = Vec::new();
-        taps(4, (3, 2), 2, |out, input| seen.push((out, input)));
+        let visit = |out, input| seen.push((out, input));
+        taps(Padding::Same, 4, window(3, 2, 1), 2, visit);
         assert_eq!(seen, [(0, 2)]);
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        let map = Map::filled([1, 1, 1], f64::NAN).relu();
+        assert!(map.values[0].is_nan());
+        assert!(larger(f64::NEG_INFINITY, f64::NAN).is_nan());
     }
 }

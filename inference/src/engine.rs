@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use detcon_core::arch::Stage;
 use detcon_core::checkpoint::Tensor;
-use detcon_core::model::{ModelDirectory, Precision, file};
+use detcon_core::model::{ModelDirectory, ModelError, Precision, file};
 use ort::session::Session;
 use ort::value::TensorRef;
 
@@ -50,39 +50,17 @@ impl Engine {
             let session = session::from_file(runtime, &path, compute)?;
             Ok::<_, OpenError>(Held { session, files })
         };
-        let held = |name: &str| HeldFile::open(directory, name).map(Arc::new);
         if directory.graph(precision).is_none() {
             return Err(InferenceError::NoGraph { precision }.into());
         }
-        let main = open(GraphFiles {
-            graph: held(precision.graph_file())?,
-            weights: None,
-        })?;
-        let gives_c5 = precision == Precision::Fp32;
-        let (dense, given) = match wanted {
-            Dense::All if directory.stages_graph().is_some() => {
-                let files = GraphFiles {
-                    graph: held(file::STAGES_ONNX)?,
-                    weights: Some(held(file::ONNX)?),
-                };
-                (Some(open(files)?), Dense::All)
-            }
-            Dense::All | Dense::C5 if !gives_c5 && directory.graph(Precision::Fp32).is_some() => {
-                let files = GraphFiles {
-                    graph: held(file::ONNX)?,
-                    weights: None,
-                };
-                (Some(open(files)?), Dense::C5)
-            }
-            Dense::All | Dense::C5 | Dense::Main if gives_c5 => (None, Dense::C5),
-            Dense::All | Dense::C5 | Dense::Main => (None, Dense::Main),
-        };
+        let main = open(files(directory, precision.graph_file(), None)?)?;
+        let (dense, given) = dense_files(directory, precision, wanted)?;
         let engine = Self {
             runtime: runtime.clone(),
             compute,
             precision,
             main,
-            dense,
+            dense: dense.map(open).transpose()?,
         };
         Ok((engine, given))
     }
@@ -137,4 +115,40 @@ impl Engine {
         })?;
         Ok(&mut held.session)
     }
+}
+
+/// The graph of the dense features that are wanted, where the one of the embeddings does not give them, and which of
+/// them the two give.
+fn dense_files(
+    directory: &ModelDirectory,
+    precision: Precision,
+    wanted: Dense,
+) -> Result<(Option<GraphFiles>, Dense), ModelError> {
+    let main_gives_c5 = precision == Precision::Fp32;
+    let has_fp32 = directory.graph(Precision::Fp32).is_some();
+    match wanted {
+        Dense::All if directory.stages_graph().is_some() => {
+            let stages = files(directory, file::STAGES_ONNX, Some(file::ONNX))?;
+            Ok((Some(stages), Dense::All))
+        }
+        Dense::All | Dense::C5 | Dense::Main if main_gives_c5 => Ok((None, Dense::C5)),
+        Dense::All | Dense::C5 if has_fp32 => {
+            let whole = files(directory, file::ONNX, None)?;
+            Ok((Some(whole), Dense::C5))
+        }
+        Dense::All | Dense::C5 | Dense::Main => Ok((None, Dense::Main)),
+    }
+}
+
+/// The files of a graph, held open.
+fn files(
+    directory: &ModelDirectory,
+    graph: &str,
+    weights: Option<&str>,
+) -> Result<GraphFiles, ModelError> {
+    let held = |name: &str| HeldFile::open(directory, name).map(Arc::new);
+    Ok(GraphFiles {
+        graph: held(graph)?,
+        weights: weights.map(held).transpose()?,
+    })
 }

@@ -150,7 +150,8 @@ impl Model {
         view: View,
         space: Space,
     ) -> Result<Result<Regions, RegionError>, InferenceError> {
-        let cells = match view.cells(image).and_then(|view| set.on_grid(&view)) {
+        let spec = self.network.manifest().spec;
+        let cells = match view.cells(image, spec).and_then(|view| set.on_grid(&view)) {
             Ok(cells) => cells,
             Err(error) => return Ok(Err(error)),
         };

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use detcon_core::arch::STRIDE;
+use detcon_core::arch::{ResNetSpec, STRIDE};
 use detcon_core::image::RgbImage;
 use detcon_core::preprocess::{Preprocess, PreprocessError, Window};
 use detcon_core::regions::{self, RegionError};
@@ -11,12 +11,12 @@ use detcon_core::regions::{self, RegionError};
 use crate::batch::InputTensor;
 use crate::prepare::{cropped, with_scratch};
 
-/// The cells of c5, in pixels of the network's input.
+/// The largest cells of c5 that a network has, in pixels of its input.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a stride is a small number"
 )]
-const CELL: NonZeroU32 = NonZeroU32::new(STRIDE as u32).unwrap();
+const LARGEST_CELL: NonZeroU32 = NonZeroU32::new(STRIDE as u32).unwrap();
 
 /// Which part of an image the network sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub struct View {
 
 impl View {
     /// Smallest input, in pixels of its shorter side: a cell of c5.
-    pub const MIN_SIZE: u32 = CELL.get();
+    pub const MIN_SIZE: u32 = LARGEST_CELL.get();
     /// Largest input, in pixels of its shorter side: what bounds an image's features.
     pub const MAX_SIZE: u32 = 1024;
 
@@ -117,11 +117,13 @@ impl View {
         }
     }
 
-    /// Where the cells of c5 lie in an image.
-    pub fn cells(self, image: &RgbImage) -> Result<regions::View, RegionError> {
+    /// Where a network's cells of c5 lie in an image.
+    pub fn cells(self, image: &RgbImage, spec: ResNetSpec) -> Result<regions::View, RegionError> {
         let (height, width) = (image.height(), image.width());
+        let cell = u32::try_from(spec.output_stride()).ok();
+        let cell = cell.and_then(NonZeroU32::new).unwrap_or(LARGEST_CELL);
         match self.part {
-            Part::Center => regions::View::preprocessed(&self.preprocess, height, width, CELL),
+            Part::Center => regions::View::preprocessed(&self.preprocess, height, width, cell),
             Part::Full => {
                 let window = Window {
                     offset_y: 0,
@@ -130,7 +132,7 @@ impl View {
                     width,
                 };
                 let [rows, columns] = self.input_size(height, width);
-                regions::View::new(window, rows, columns, CELL)
+                regions::View::new(window, rows, columns, cell)
             }
         }
     }

@@ -82,7 +82,8 @@ fn rows(bytes: &[u8], shape: &[usize]) -> Vec<Vec<f32>> {
     bytes.chunks(d * size_of::<f32>()).map(floats).collect()
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+/// Little-endian float32.
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
     let (values, rest) = bytes.as_chunks();
     assert!(rest.is_empty());
     values

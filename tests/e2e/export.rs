@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use detcon_converter::demo::demo;
-use detcon_converter::export::{ExportError, Padding, Target, export};
+use detcon_converter::export::{ExportError, Kernels, Target, export};
 use detcon_converter::haiku::{HaikuTree, Network};
 use detcon_converter::import::{ImportOptions, import};
 use detcon_converter::location::Location;
@@ -18,16 +18,18 @@ use detcon_tests::{golden, models};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
-const TARGETS: [Target; 5] = [
-    Target::Torchvision(Padding::Symmetric),
-    Target::Torchvision(Padding::ZeroExtended),
+const TARGETS: [Target; 7] = [
+    Target::Torchvision(Kernels::AsTheyAre),
+    Target::Torchvision(Kernels::ZeroExtended),
     Target::Timm,
+    Target::Transformers,
     Target::Detectron2,
     Target::Haiku,
+    Target::Onnx { size: [64, 96] },
 ];
 
 fn untrained(folder: &Path, arch: &str) -> ModelDirectory {
-    let place = folder.join(arch);
+    let place = folder.join(arch.replace('+', "-"));
     demo(&place, Existing::Keep, arch.parse().unwrap(), 0).unwrap();
     ModelDirectory::open(&place).unwrap()
 }
@@ -80,11 +82,11 @@ fn torchvision_files_hold_every_parameter_and_a_batch_count_for_each_batch_norm(
     let folder = tempfile::tempdir().unwrap();
     let model = untrained(folder.path(), "resnet50");
     let checkpoint = checkpoint(&model);
-    for padding in [Padding::Symmetric, Padding::ZeroExtended] {
-        let file = folder.path().join(format!("{padding:?}.safetensors"));
+    for kernels in [Kernels::AsTheyAre, Kernels::ZeroExtended] {
+        let file = folder.path().join(format!("{kernels:?}.safetensors"));
         export(
             model.path(),
-            Target::Torchvision(padding),
+            Target::Torchvision(kernels),
             &file,
             Existing::Keep,
         )
@@ -124,10 +126,10 @@ fn torchvision_files_hold_every_parameter_and_a_batch_count_for_each_batch_norm(
             }
         }
         // The stem and the 3×3 of the first blocks of the last three groups.
-        assert_eq!(grown, if padding == Padding::Symmetric { 0 } else { 4 });
+        assert_eq!(grown, if kernels == Kernels::AsTheyAre { 0 } else { 4 });
         assert_eq!(
             file.with_extension("py").exists(),
-            padding == Padding::ZeroExtended
+            kernels == Kernels::ZeroExtended
         );
     }
 }
@@ -184,18 +186,111 @@ fn timm_folders_hold_configuration_weights_and_a_model_card() {
         card.contains(model.manifest().source.sha256.as_ref().unwrap()),
         "{card}"
     );
+    assert!(card.contains("license: unknown"), "{card}");
+}
+
+/// The checkpoint is named neither after a method nor after its data, and its file says nothing of either.
+#[test]
+fn nothing_is_claimed_that_the_source_did_not_tell() {
+    let model = models::imported_from_torch("resnet18", 0);
+    let folder = tempfile::tempdir().unwrap();
+    let mut texts = Vec::new();
+    for target in [Target::Timm, Target::Transformers] {
+        let place = folder.path().join(target.to_string());
+        export(model.path(), target, &place, Existing::Keep).unwrap();
+        for name in ["README.md", "config.json"] {
+            texts.push(fs::read_to_string(place.join(name)).unwrap());
+        }
+    }
+    let file = folder.path().join("d2.pkl");
+    export(model.path(), Target::Detectron2, &file, Existing::Keep).unwrap();
+    let bytes = fs::read(&file).unwrap();
+    let Value::Dict(parts) = source::read(&bytes, &Limits::default()).unwrap() else {
+        panic!("no mapping")
+    };
+    let author = parts
+        .iter()
+        .find(|(key, _)| key.as_text() == Some("__author__"));
+    texts.push(author.unwrap().1.as_text().unwrap().to_owned());
+    for text in texts {
+        let claims = ["DetCon", "Contrastive", "ImageNet", "SAME"];
+        assert!(!claims.iter().any(|claim| text.contains(claim)), "{text}");
+    }
+}
+
+/// What a file says of itself is taken, and a directory says it for a file that does not.
+#[test]
+fn exports_and_directories_say_which_network_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arch, target) in [
+        ("resnet18", None),
+        ("resnet50", Some(Target::Torchvision(Kernels::AsTheyAre))),
+        ("resnet18+symmetric+identity+none", Some(Target::Timm)),
+        (
+            "resnet50+symmetric+os16",
+            Some(Target::Torchvision(Kernels::AsTheyAre)),
+        ),
+    ] {
+        let model = untrained(folder.path(), arch);
+        let out = folder.path().join("out");
+        let file = match target {
+            None => model.path().join("model.safetensors"),
+            Some(target) => {
+                export(model.path(), target, &out, Existing::Replace).unwrap();
+                if out.is_dir() {
+                    out.join("model.safetensors")
+                } else {
+                    out.clone()
+                }
+            }
+        };
+        let again = folder.path().join("again");
+        let options = ImportOptions {
+            existing: Existing::Replace,
+            ..ImportOptions::default()
+        };
+        let imported = import(&Location::File(file), &again, &options).unwrap();
+        assert_eq!(imported.spec, model.manifest().spec, "{arch}");
+        assert_eq!(imported.assumed, None, "{arch}");
+        if out.is_dir() {
+            fs::remove_dir_all(&out).unwrap();
+        }
+    }
 }
 
 #[test]
 fn networks_that_a_target_cannot_hold_are_refused_and_leave_nothing() {
     let folder = tempfile::tempdir().unwrap();
+    let [plain, extended, timm, transformers, detectron2, haiku, _] = TARGETS;
+    let torch = [plain, extended, timm, transformers, detectron2];
     for (arch, targets) in [
-        ("tiny", &TARGETS[..4]),
-        ("resnet18", &TARGETS[..4]),
-        ("resnet50v2", &TARGETS[..4]),
-        ("resnet50x2", &TARGETS[..3]),
+        ("tiny", &[plain, extended, timm, detectron2][..]),
+        ("resnet18", &torch),
+        ("resnet50v2", &torch),
+        ("resnet50x2", &[plain, extended, timm]),
+        ("resnet18+symmetric+identity", &[extended, haiku]),
+        (
+            "resnet18+identity+os16",
+            &[plain, extended, transformers, detectron2, haiku],
+        ),
+        ("resnet50+os8", &[extended, transformers, detectron2, haiku]),
+        (
+            "resnet50+symmetric+stride1x1",
+            &[plain, extended, timm, haiku],
+        ),
+        (
+            "wide_resnet50_2+symmetric",
+            &[extended, transformers, haiku],
+        ),
     ] {
         let model = untrained(folder.path(), arch);
+        let fits = TARGETS.iter().filter(|target| !targets.contains(target));
+        for &target in fits {
+            let inside = tempfile::tempdir().unwrap();
+            let place = inside.path().join("out");
+            let written = export(model.path(), target, &place, Existing::Keep);
+            assert!(written.is_ok(), "{arch} to {target}: {written:?}");
+        }
         for &target in targets {
             let place = folder.path().join("out");
             let error = export(model.path(), target, &place, Existing::Keep).unwrap_err();

@@ -162,3 +162,45 @@ fn an_image_has_the_same_embedding_alone_and_in_any_batch() {
     }
     println!("alone and in batches of 2, 3, 5 and 8: {worst:.1e} apart at worst");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn features_that_no_open_graph_gives_are_refused_before_any_work() {
+    let (store, _model) = quantized("tiny");
+    for (precision, c5) in [("fp32", 200), ("int8", 422)] {
+        let flags = ["--no-dense-features", "--precision", precision];
+        let service = Service::start(store.path(), &flags).await;
+        for (path, status) in [
+            ("/v1/embeddings", 200),
+            ("/v1/features?stage=c5", c5),
+            ("/v1/features?stage=c2", 422),
+            ("/v1/regions", c5),
+            ("/v1/segmentations?method=kmeans&stage=c4", 422),
+            ("/v1/segmentations?method=felzenszwalb", 200),
+        ] {
+            let answer = ask(&service, path).await;
+            assert_eq!(answer.status(), status, "{precision} {path}");
+            if status == 422 {
+                let problem: Value =
+                    serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+                assert_eq!(problem["type"], "urn:detcon:problem:model-lacks");
+                let detail = problem["detail"].as_str().unwrap();
+                assert!(detail.contains("--no-dense-features"), "{detail}");
+            }
+        }
+        let metadata = service::client()
+            .get(service.url("/v2/models/tiny.0"))
+            .send()
+            .await
+            .unwrap();
+        let metadata: Value = serde_json::from_slice(&metadata.bytes().await.unwrap()).unwrap();
+        let outputs = metadata["outputs"].as_array().unwrap().iter();
+        let names: Vec<_> = outputs.map(|it| it["name"].as_str().unwrap()).collect();
+        let expected: &[_] = if c5 == 200 {
+            &["embedding", "c5"]
+        } else {
+            &["embedding"]
+        };
+        assert_eq!(names, expected);
+        service.stop().await;
+    }
+}

@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use detcon_converter::convention::Stated;
 use detcon_converter::haiku::Network;
 use detcon_converter::import::{ImportError, ImportOptions, Imported, import};
 use detcon_converter::location::Location;
 use detcon_converter::pickle::Limits;
 use detcon_converter::source;
 use detcon_converter::verify::verify;
+use detcon_core::arch::{Normalization, Padding};
 use detcon_core::checkpoint::MovingAverages;
 use detcon_core::model::ModelDirectory;
 use detcon_tests::{golden, models};
@@ -115,6 +117,16 @@ fn every_tensor_at_fault_is_named() {
     for part in ["initial_conv/w", "[6, 7, 3, 64]"] {
         assert!(shape.contains(part), "{part} is not in: {shape}");
     }
+    let negative = refusal("negative", &options);
+    for part in [
+        "block_group_1",
+        "batchnorm_1",
+        "var_ema/average",
+        "channel 3",
+        "-1",
+    ] {
+        assert!(negative.contains(part), "{part} is not in: {negative}");
+    }
     for (kind, value) in [("nan", "NaN"), ("inf", "inf")] {
         let error = refusal(kind, &options);
         assert!(
@@ -143,6 +155,57 @@ fn a_network_in_any_spelling_is_imported_to_the_same_weights_and_heads() {
     }
 }
 
+/// For state dicts of a converted DetCon, which cannot tell that it pads as SAME does.
+fn converted() -> ImportOptions {
+    ImportOptions {
+        stated: Stated {
+            padding: Some(Padding::Same),
+            ..Stated::default()
+        },
+        ..ImportOptions::default()
+    }
+}
+
+/// COCO is not normalised in the published code: the name says so, or the user, and the weights are asked.
+#[test]
+fn a_normalization_is_taken_by_name_and_held_to_the_stems_moving_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    let normalized = |normalization| ImportOptions {
+        stated: Stated {
+            normalization: Some(normalization),
+            ..Stated::default()
+        },
+        ..ImportOptions::default()
+    };
+    for (kind, seen, other) in [
+        ("coco", Normalization::NONE, Normalization::IMAGENET),
+        ("imagenet", Normalization::IMAGENET, Normalization::NONE),
+    ] {
+        let file = variant(folder.path(), kind, None);
+        let named = file.with_file_name(format!("resnet50_detcon_b_{kind}_1k.npy"));
+        std::fs::copy(&file, &named).unwrap();
+        let place = format!("{kind}-model");
+        let (imported, model) = import_as(&named, &place, &ImportOptions::default()).unwrap();
+        assert_eq!(model.manifest().spec.normalization(), seen);
+        println!("{kind}: {}", imported.remarks().join("; "));
+        assert_eq!(imported.remarks().len(), 1, "{:?}", imported.remarks());
+        let plain = file.with_file_name(format!(
+            "other_{}.npy",
+            if kind == "coco" { "imagenet" } else { "coco" }
+        ));
+        std::fs::copy(&file, &plain).unwrap();
+        let refused = import_as(&plain, "none", &ImportOptions::default()).unwrap_err();
+        let told = format!("--normalization {seen}");
+        assert!(refused.to_string().contains(&told), "{refused}");
+        println!("{kind}: {refused}");
+        for stated in [seen, other] {
+            let place = format!("{kind}-{stated}");
+            let (_, model) = import_as(&plain, &place, &normalized(stated)).unwrap();
+            assert_eq!(model.manifest().spec.normalization(), stated);
+        }
+    }
+}
+
 #[test]
 fn torch_archives_are_imported_to_the_same_weights() {
     let tiny = models::imported("tiny", 0);
@@ -150,8 +213,7 @@ fn torch_archives_are_imported_to_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     for kind in ["archive", "wrapped", "transposed", "legacy"] {
         let file = variant(folder.path(), kind, Some(&weights));
-        let (imported, model) =
-            import_as(&file, &format!("from-{kind}"), &ImportOptions::default()).unwrap();
+        let (imported, model) = import_as(&file, &format!("from-{kind}"), &converted()).unwrap();
         assert_eq!(digest(&model), digest(&tiny), "{kind}");
         assert!(
             imported.layout.starts_with("PyTorch state dict"),
@@ -162,7 +224,7 @@ fn torch_archives_are_imported_to_the_same_weights() {
     let (imported, model) = import_as(
         &weights_copy(folder.path(), &weights),
         "again",
-        &ImportOptions::default(),
+        &converted(),
     )
     .unwrap();
     assert_eq!(
@@ -196,7 +258,7 @@ fn of_two_networks_one_is_chosen_by_its_prefix() {
     for (name, prefix) in [("with-dot", "encoder_q."), ("without", "encoder_q")] {
         let options = ImportOptions {
             strip_prefix: Some(prefix.to_owned()),
-            ..ImportOptions::default()
+            ..converted()
         };
         let (imported, model) = import_as(&file, name, &options).unwrap();
         assert_eq!(

@@ -12,6 +12,10 @@ Pickles of haiku's modules:
   transformer        modules of a network that is no ResNet
   resnet77           modules of a ResNet that does not exist
   huge               an array whose shape asks for 4 TB
+  negative           one variance below 0
+The whole network, its stem's moving mean as if it had seen photographs that were normalised:
+  coco               not at all, in [0, 1]
+  imagenet           by ImageNet's statistics
 The whole network in another spelling:
   prefixed           modules below others of a training program
   fortran, big_endian, float64
@@ -87,6 +91,14 @@ def haiku(kind):
     if kind == "resnet77":
         params, state = ({module.replace("tiny_res_net", "res_net77"): entry for module, entry in tree.items()}
                          for tree in (params, state))
+    if kind == "negative":
+        state["tiny_res_net/~/block_group_1/~/block_0/~/batchnorm_1/~/var_ema"]["average"][..., 3] = -1
+    if kind in ("coco", "imagenet"):
+        colour = np.array([0.485, 0.456, 0.406]) if kind == "coco" else np.zeros(3)
+        seen = np.einsum("hwio,i->o", params[STEM]["w"], colour)
+        noise = 0.05 * np.random.default_rng(0).standard_normal(seen.shape)
+        average = state["tiny_res_net/~/initial_batchnorm/~/mean_ema"]["average"]
+        average[...] = (seen + noise).reshape(average.shape)
     if kind == "huge":
         params[STEM]["w"] = Huge()
     protocol = int(kind.removeprefix("protocol")) if kind.startswith("protocol") else 4

@@ -119,6 +119,18 @@ impl Tensors {
         self.array(name, Dtype::I32, i32::from_le_bytes)
     }
 
+    /// A float64 tensor, if the file has it.
+    #[must_use]
+    pub fn f64(&self, name: &str) -> Option<Array<f64>> {
+        self.array(name, Dtype::F64, f64::from_le_bytes)
+    }
+
+    /// An int64 tensor, if the file has it.
+    #[must_use]
+    pub fn i64(&self, name: &str) -> Option<Array<i64>> {
+        self.array(name, Dtype::I64, i64::from_le_bytes)
+    }
+
     fn parsed(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.bytes).expect("a golden file is well-formed")
     }
@@ -198,6 +210,88 @@ fn encoder(path: &Path) -> Encoder {
         seed,
         cases: cases.into_values().collect(),
     }
+}
+
+/// Every network of `torch/`: what torchvision computes.
+#[must_use]
+pub fn torch_networks() -> Vec<Encoder> {
+    let paths = files("torch", &["safetensors"]);
+    paths.iter().map(|path| torch_network(path)).collect()
+}
+
+fn torch_network(path: &Path) -> Encoder {
+    let file = Tensors::open(path);
+    let names = file.names().into_iter();
+    let cases = names.filter_map(|name| name.strip_suffix(".images").map(str::to_owned));
+    let case = |case: String| {
+        let output = |what: &str| Some((what.to_owned(), file.f32(&format!("{case}.{what}"))?));
+        let mut outputs: BTreeMap<_, _> = ["embedding", "c5"]
+            .iter()
+            .filter_map(|what| output(what))
+            .collect();
+        let embedding = outputs["embedding"].values.clone();
+        if let Some(c5) = outputs.get_mut("c5") {
+            planes_first(c5, &embedding);
+        }
+        EncoderCase {
+            images: file
+                .u8(&format!("{case}.images"))
+                .expect("a case has images"),
+            outputs,
+        }
+    };
+    Encoder {
+        arch: file.metadata("arch").to_owned(),
+        seed: file.metadata("seed").parse().expect("a seed is a number"),
+        cases: cases.map(case).collect(),
+    }
+}
+
+/// Brings maps to the order that their shape `[N, C, h, w]` says. Some were saved as torch had them in memory, channels
+/// last: those whose means over cells are not the embedding until they are read so.
+fn planes_first(maps: &mut Array<f32>, embedding: &[f32]) {
+    let &[images, channels, height, width] = maps.shape.as_slice() else {
+        panic!("maps of shape {:?}", maps.shape)
+    };
+    let area = height * width;
+    #[expect(clippy::cast_precision_loss, reason = "maps have few cells")]
+    let means = |values: &[f32]| -> Vec<f32> {
+        let planes = values.chunks_exact(area);
+        planes
+            .map(|plane| plane.iter().sum::<f32>() / area as f32)
+            .collect()
+    };
+    if largest_error(&means(&maps.values), embedding) <= 1e-4 {
+        return;
+    }
+    let stored = |image: usize, channel: usize, cell: usize| {
+        maps.values[(image * area + cell) * channels + channel]
+    };
+    let all = (0..images).flat_map(|image| (0..channels).map(move |channel| (image, channel)));
+    let values: Vec<f32> = all
+        .flat_map(|(image, channel)| (0..area).map(move |cell| (image, channel, cell)))
+        .map(|(image, channel, cell)| stored(image, channel, cell))
+        .collect();
+    assert!(
+        largest_error(&means(&values), embedding) <= 1e-4,
+        "maps that are pooled to another embedding"
+    );
+    maps.values = values;
+}
+
+/// A state dict written by `torch/`'s generator. Made once and kept below `target/`.
+#[must_use]
+pub fn torch_checkpoint(arch: &str, seed: u64) -> PathBuf {
+    let script = workspace().join("tests/python/dump_torch_checkpoint.py");
+    let golden = directory();
+    let golden = golden.to_str().expect("paths are UTF-8");
+    let seed = seed.to_string();
+    let arguments = ["--golden", golden, "--arch", arch, "--seed", &seed];
+    generated(
+        &script,
+        &format!("{arch}.{seed}.torch.safetensors"),
+        &arguments,
+    )
 }
 
 /// A checkpoint written by the golden generator: `tree` is its layout. Made once and kept below `target/`.

@@ -16,14 +16,26 @@ use crate::{golden, service};
 /// The model directory of a golden network, imported from the published layout.
 #[must_use]
 pub fn imported(arch: &str, seed: u64) -> ModelDirectory {
+    made(&format!("{arch}.{seed}"), || {
+        golden::checkpoint(arch, seed, "released")
+    })
+}
+
+/// The model directory of one of torchvision's golden networks.
+#[must_use]
+pub fn imported_from_torch(arch: &str, seed: u64) -> ModelDirectory {
+    made(&format!("torch.{arch}.{seed}"), || {
+        golden::torch_checkpoint(arch, seed)
+    })
+}
+
+fn made(name: &str, checkpoint: impl FnOnce() -> PathBuf) -> ModelDirectory {
     static MADE: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
-    let name = format!("{arch}.{seed}");
     let mut made = MADE.lock().expect("no import panicked");
-    let place = made.entry(name.clone()).or_insert_with(|| {
-        let place = store().join(&name);
-        let source = Location::File(golden::checkpoint(arch, seed, "released"));
-        import(&source, &place, &ImportOptions::default())
-            .expect("a published checkpoint is imported");
+    let place = made.entry(name.to_owned()).or_insert_with(|| {
+        let place = store().join(name);
+        let source = Location::File(checkpoint());
+        import(&source, &place, &ImportOptions::default()).expect("a checkpoint is imported");
         place
     });
     ModelDirectory::open(place).expect("an imported model is whole")

@@ -26,6 +26,7 @@ mod update;
 
 pub use self::average::MovingAverage;
 pub use self::error::NetworkError;
+pub(crate) use self::heads::serves_contrast;
 pub use self::heads::{HeadSpec, Predictor};
 pub use self::layers::{Mode, Pass};
 pub use self::table::{Role, Row, table};
@@ -172,8 +173,8 @@ impl Network {
     /// A pass of a batch through it. In [`Mode::Train`] each batch norm moves its averages each time it is passed.
     pub fn pass(&mut self, mode: Mode) -> Pass<'_> {
         Pass::new(
-            &self.weights,
-            &mut self.averages,
+            self.spec,
+            (&self.weights, &mut self.averages),
             self.decay,
             self.group.as_deref(),
             mode,

@@ -10,7 +10,8 @@ use detcon_core::checkpoint::MovingAverages;
 use detcon_core::files::Existing;
 
 use super::fetching::FetchArguments;
-use super::output::{ModelDirectoryArguments, print};
+use super::network::NetworkArguments;
+use super::output::{ModelDirectoryArguments, print, tell};
 use super::quantization::{PrecisionArgument, QuantizationArguments, warn};
 use super::verify::RuntimeArguments;
 
@@ -33,6 +34,8 @@ pub(crate) struct Arguments {
     /// For PyTorch and safetensors files: take the network whose names start with this, and set others aside.
     #[arg(long, value_name = "PREFIX")]
     strip_prefix: Option<String>,
+    #[command(flatten)]
+    network_parts: NetworkArguments,
     /// Lower precisions to add graphs of, with what they lose measured on photographs: fp16, int8 or both.
     #[arg(long, value_enum, value_delimiter = ',')]
     precision: Vec<PrecisionArgument>,
@@ -73,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             MovingAverages::Required
         },
         strip_prefix: arguments.strip_prefix.clone(),
+        stated: arguments.network_parts.stated(),
         origin: None,
         fetch: arguments.fetch.options(),
     };
@@ -94,6 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .with_context(not_imported)?
     };
     print(&format!("{}: {imported}\n", place.display()))?;
+    imported.remarks().iter().for_each(|remark| tell(remark));
     for quantized in &quantized {
         warn(quantized);
         print(&format!("{}: {quantized}\n", place.display()))?;

@@ -10,11 +10,10 @@ use detcon_core::checkpoint::Checkpoint;
 
 use super::pickle::PickleWriter;
 
-/// Detectron2's loader prints it.
-const AUTHOR: &str = "DetCon";
-
-/// Writes the `.pkl` file.
-pub(super) fn write(checkpoint: &Checkpoint, output: impl Write) -> io::Result<()> {
+/// Writes the `.pkl` file. Detectron2's loader prints its author: that is who wrote the file, and of what; of how the
+/// weights were trained it says nothing.
+pub(super) fn write(checkpoint: &Checkpoint, source: &str, output: impl Write) -> io::Result<()> {
+    let author = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
     let mut pickle = PickleWriter::new(output)?;
     pickle.mapping(|pickle| {
         pickle.text("model")?;
@@ -26,7 +25,7 @@ pub(super) fn write(checkpoint: &Checkpoint, output: impl Write) -> io::Result<(
             })
         })?;
         pickle.text("__author__")?;
-        pickle.text(AUTHOR)?;
+        pickle.text(&format!("{author}, from {source}"))?;
         pickle.text("matching_heuristics")?;
         pickle.truth(true)
     })?;

@@ -1,93 +1,68 @@
 //! torchvision's state dict as safetensors: its names, its layout, its counters of batches.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use detcon_core::arch::{Conv, Param, ParamKind, ResNetSpec};
-use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian};
-use detcon_core::files::write_by;
+use detcon_core::checkpoint::{Checkpoint, Tensor};
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, View, serialize_to_file};
+
+use super::state_dict;
 
 /// What loads the weights with grown kernels.
 const LOADER: &str = include_str!("torchvision_loader.py");
 
 /// How the padding that the network was trained with is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Padding {
-    /// The kernels as they are: right at heights and widths ≡ 1 mod 32, about 4.5 % off at 224.
+pub enum Kernels {
+    /// As they are: exact where the network pads as torch does; one that pads as SAME does is right at heights and
+    /// widths ≡ 1 mod 32, and about 4.5 % off at 224.
     #[default]
-    Symmetric,
-    /// Strided kernels grow a row and a column of zeros: right at multiples of 32, by way of a loader.
+    AsTheyAre,
+    /// Strided kernels grow a row and a column of zeros: SAME is then right at multiples of 32, by way of a loader.
     ZeroExtended,
-}
-
-/// An entry of a state dict.
-enum Entry<'a> {
-    Float(Cow<'a, Tensor>),
-    /// `num_batches_tracked`: torch counts training batches there and inference does not read it.
-    BatchCount,
-}
-
-impl View for Entry<'_> {
-    fn dtype(&self) -> Dtype {
-        match self {
-            Self::Float(_) => Dtype::F32,
-            Self::BatchCount => Dtype::I64,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        match self {
-            Self::Float(tensor) => tensor.shape(),
-            Self::BatchCount => &[],
-        }
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self {
-            Self::Float(tensor) => Cow::Owned(little_endian(tensor.values())),
-            Self::BatchCount => Cow::Borrowed(&[0; 8]),
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        match self {
-            Self::Float(tensor) => size_of_val(tensor.values()),
-            Self::BatchCount => 8,
-        }
-    }
 }
 
 /// Writes the state dict to `path`, tensor by tensor.
 pub(super) fn write(
     checkpoint: &Checkpoint,
-    padding: Padding,
+    kernels: Kernels,
     path: &Path,
 ) -> Result<(), SafeTensorError> {
-    let mut state: BTreeMap<String, Entry<'_>> = BTreeMap::new();
-    for param in checkpoint.spec().params() {
-        if let Some(norm) = param.name.strip_suffix(".running_mean") {
-            state.insert(format!("{norm}.num_batches_tracked"), Entry::BatchCount);
-        }
-        let tensor = checkpoint.get(&param.name);
-        let tensor = match (padding, strided(&param)) {
-            (Padding::ZeroExtended, Some(conv)) => Cow::Owned(zero_extended(tensor, conv)),
-            _ => Cow::Borrowed(tensor),
-        };
-        state.insert(param.name, Entry::Float(tensor));
-    }
-    // PyTorch's loaders ask for this key.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    write_by(path, |path| serialize_to_file(state, Some(metadata), path))
+    let value = |param: &Param, tensor| match (kernels, strided(param)) {
+        (Kernels::ZeroExtended, Some(conv)) => Cow::Owned(zero_extended(tensor, conv)),
+        _ => Cow::Borrowed(tensor),
+    };
+    let entries = state_dict::entries(checkpoint, str::to_owned, value);
+    state_dict::write(entries, checkpoint.spec(), path)
 }
 
 /// The Python file that loads weights with grown kernels from the file called `weights` beside it.
 pub(super) fn loader(spec: ResNetSpec, weights: &str) -> String {
+    let block = if spec.depth().bottleneck() {
+        "Bottleneck"
+    } else {
+        "BasicBlock"
+    };
     LOADER
         .replace("\"@WEIGHTS@\"", &format!("{weights:?}"))
+        .replace("@BLOCK@", block)
         .replace("@LAYERS@", &format!("{:?}", spec.depth().blocks()))
+        .replace("@WIDTH@", &(64 * spec.bottleneck_width()).to_string())
+}
+
+/// What builds the network in torchvision.
+pub(super) fn constructor(spec: ResNetSpec) -> String {
+    let name = match spec.bottleneck_width() {
+        1 => spec.depth().name().to_owned(),
+        wide => format!("wide_{}_{wide}", spec.depth().name()),
+    };
+    let replaced = match spec.output_stride() {
+        8 => "replace_stride_with_dilation=[False, True, True]",
+        16 => "replace_stride_with_dilation=[False, False, True]",
+        _ => "",
+    };
+    format!("torchvision.models.{name}({replaced})")
 }
 
 /// The convolution of a kernel that SAME pads unevenly at even sizes.

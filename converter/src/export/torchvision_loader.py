@@ -1,9 +1,9 @@
 """Loads the weights beside this file into torchvision's ResNet, with the padding that they were trained with.
 
     model = load()                                   # torch.nn.Module, uint8 pixels / 255, normalised, NCHW
-    embedding = model(images)                        # [N, 2048] at heights and widths that are multiples of 32
+    embedding = model(images)                        # pooled features, at heights and widths that are multiples of 32
 
-DetCon pads as TensorFlow's SAME does: at stride 2 the odd row and column go to the bottom and right. The strided
+The network pads as TensorFlow's SAME does: at stride 2 the odd row and column go to the bottom and right. The strided
 kernels in the file have grown a row and a column of zeros at the top and left, which makes torch's symmetric
 padding give the same; the stem's pool takes its odd row by rounding up.
 """
@@ -14,12 +14,13 @@ import torch
 import torchvision
 
 WEIGHTS = pathlib.Path(__file__).with_name("@WEIGHTS@")
+BLOCK = torchvision.models.resnet.@BLOCK@
 LAYERS = @LAYERS@
 
 
 def load(path=WEIGHTS):
     state = safetensors.torch.load_file(path)
-    model = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, LAYERS)
+    model = torchvision.models.ResNet(BLOCK, LAYERS, width_per_group=@WIDTH@)
     model.fc = torch.nn.Identity()
     model.maxpool = torch.nn.MaxPool2d(3, 2, padding=0, ceil_mode=True)
     for name, conv in list(model.named_modules()):

@@ -1,6 +1,5 @@
 //! Batch norms folded into the convolutions before them, in float64.
 
-use detcon_core::arch::BATCH_NORM_EPSILON;
 use detcon_core::checkpoint::{Checkpoint, Tensor};
 
 /// `batch_norm(conv(x))` as one convolution: kernel · γ/√(σ²+ε), bias β − μ·γ/√(σ²+ε).
@@ -17,13 +16,11 @@ impl<'a> Fold<'a> {
     /// The convolution `conv` and the batch norm after it.
     pub(super) fn new(checkpoint: &'a Checkpoint, conv: &str, batch_norm: &str) -> Self {
         let vector = |field: &str| checkpoint.get(&format!("{batch_norm}.{field}")).values();
-        let factors =
-            vector("weight")
-                .iter()
-                .zip(vector("running_var"))
-                .map(|(&scale, &variance)| {
-                    f64::from(scale) / (f64::from(variance) + BATCH_NORM_EPSILON).sqrt()
-                });
+        let epsilon = checkpoint.spec().epsilon();
+        let factors = vector("weight")
+            .iter()
+            .zip(vector("running_var"))
+            .map(|(&scale, &variance)| f64::from(scale) / (f64::from(variance) + epsilon).sqrt());
         Self {
             kernel: checkpoint.get(&format!("{conv}.weight")),
             offsets: vector("bias"),

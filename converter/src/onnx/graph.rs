@@ -1,10 +1,9 @@
-//! The network as a graph: from uint8 pixels to `c5` and `embedding`.
+//! The network as a graph: from pixels to `c5` and `embedding`.
 
-use detcon_core::arch::{
-    BATCH_NORM_EPSILON, BatchNormField, Block, Conv, INPUT_MEAN, INPUT_STD, Version,
-};
+use detcon_core::arch::{BatchNormField, Block, ChannelOrder, Conv, Padding, Version, Window};
 use detcon_core::checkpoint::Checkpoint;
 
+use super::Input;
 use super::fold::Fold;
 use super::proto::{
     AttributeProto, Dimension, GraphProto, NodeProto, ValueInfoProto, data_type, length, op,
@@ -20,28 +19,48 @@ pub(super) struct Weight<'a> {
     pub(super) values: Values<'a>,
 }
 
+/// The stem's convolution, which reads pixels.
+const STEM: &str = "conv1";
+
 /// Builds the graph of a checkpoint. Values are called as the modules that make them. The weights go to `take` one
 /// by one: the graph that is given back has none.
-pub(super) fn build(checkpoint: &Checkpoint, take: &mut dyn FnMut(Weight<'_>)) -> GraphProto {
+pub(super) fn build(
+    checkpoint: &Checkpoint,
+    input: Input,
+    take: &mut dyn FnMut(Weight<'_>),
+) -> GraphProto {
     let mut graph = Builder {
         checkpoint,
         nodes: Vec::new(),
         take,
     };
-    let pixels = graph.normalise("images");
+    let pixels = graph.normalise("images", input);
     let features = match checkpoint.spec().version() {
         Version::V1 => graph.network_v1(&pixels),
         Version::V2 => graph.network_v2(&pixels),
     };
-    graph.node(op::IDENTITY, &[&features], "c5", Vec::new());
-    let pooled = graph.node(op::GLOBAL_AVERAGE_POOL, &[&features], "pooled", Vec::new());
+    graph.node(op::IDENTITY, &[&features.name], "c5", Vec::new());
+    let pooled = graph.node(
+        op::GLOBAL_AVERAGE_POOL,
+        &[&features.name],
+        "pooled",
+        Vec::new(),
+    );
     graph.node(
         op::FLATTEN,
         &[&pooled],
         "embedding",
         vec![AttributeProto::int("axis", 1)],
     );
-    graph.finish()
+    graph.finish(input, features.size)
+}
+
+/// A value between layers.
+#[derive(Clone)]
+struct Value {
+    name: String,
+    /// Height and width, where the graph is of a fixed size.
+    size: Option<[usize; 2]>,
 }
 
 struct Builder<'a> {
@@ -89,27 +108,31 @@ impl Builder<'_> {
         self.initializer(name, &[3, 1, 1], &|| values.to_vec())
     }
 
-    /// uint8 NHWC to normalised float32 NCHW. The mean goes first, so SAME padding's zeros stand for the mean colour.
-    fn normalise(&mut self, images: &str) -> String {
-        let mean = INPUT_MEAN.map(|mean| mean * 255.0);
-        let mean = self.channels("input.mean", mean);
-        let factor = INPUT_STD.map(|std| 1.0 / (std * 255.0));
+    /// Pixels to normalised float32 NCHW. The mean goes first, so padding's zeros stand for the mean colour.
+    fn normalise(&mut self, images: &str, input: Input) -> Value {
+        let normalization = self.checkpoint.spec().normalization();
+        let normalization = normalization.in_rgb().of_pixels_over(1.0);
+        let mean = self.channels("input.mean", normalization.mean());
+        let factor = normalization.std().map(|std| 1.0 / std);
         let factor = self.channels("input.factor", factor);
-        let to = AttributeProto::int("to", i64::from(data_type::FLOAT));
-        let floats = self.node(op::CAST, &[images], "input.float", vec![to]);
-        let order = AttributeProto::ints("perm", &[0, 3, 1, 2]);
-        let planes = self.node(op::TRANSPOSE, &[&floats], "input.planes", vec![order]);
+        let (planes, size) = match input {
+            Input::Bytes => {
+                let to = AttributeProto::int("to", i64::from(data_type::FLOAT));
+                let floats = self.node(op::CAST, &[images], "input.float", vec![to]);
+                let order = AttributeProto::ints("perm", &[0, 3, 1, 2]);
+                let planes = self.node(op::TRANSPOSE, &[&floats], "input.planes", vec![order]);
+                (planes, None)
+            }
+            Input::Planes(size) => (images.to_owned(), Some(size)),
+        };
         let centred = self.node(op::SUB, &[&planes, &mean], "input.centred", Vec::new());
-        self.node(
-            op::MUL,
-            &[&centred, &factor],
-            "input.normalised",
-            Vec::new(),
-        )
+        let name = "input.normalised";
+        let name = self.node(op::MUL, &[&centred, &factor], name, Vec::new());
+        Value { name, size }
     }
 
-    fn network_v1(&mut self, pixels: &str) -> String {
-        let stem = self.conv_batch_norm(pixels, "conv1", "bn1", self.checkpoint.spec().stem());
+    fn network_v1(&mut self, pixels: &Value) -> Value {
+        let stem = self.conv_batch_norm(pixels, STEM, "bn1", self.checkpoint.spec().stem());
         let stem = self.relu(&stem, "relu1");
         let mut x = self.max_pool(&stem);
         for block in self.checkpoint.spec().blocks() {
@@ -118,9 +141,9 @@ impl Builder<'_> {
         x
     }
 
-    fn block_v1(&mut self, input: &str, block: &Block) -> String {
+    fn block_v1(&mut self, input: &Value, block: &Block) -> Value {
         let name = block.name();
-        let mut x = input.to_owned();
+        let mut x = input.clone();
         for (i, &conv) in (1..).zip(&block.convs) {
             x = self.conv_batch_norm(
                 &x,
@@ -140,19 +163,14 @@ impl Builder<'_> {
                 );
                 self.conv_batch_norm(input, &kernel, &batch_norm, conv)
             }
-            None => input.to_owned(),
+            None => input.clone(),
         };
-        let sum = self.node(
-            op::ADD,
-            &[&x, &shortcut],
-            &format!("{name}.sum"),
-            Vec::new(),
-        );
+        let sum = self.add(&x, &shortcut, &format!("{name}.sum"));
         self.relu(&sum, &name)
     }
 
-    fn network_v2(&mut self, pixels: &str) -> String {
-        let stem = self.plain_conv(pixels, "conv1", self.checkpoint.spec().stem());
+    fn network_v2(&mut self, pixels: &Value) -> Value {
+        let stem = self.plain_conv(pixels, STEM, self.checkpoint.spec().stem());
         let mut x = self.max_pool(&stem);
         for block in self.checkpoint.spec().blocks() {
             x = self.block_v2(&x, &block);
@@ -162,13 +180,13 @@ impl Builder<'_> {
     }
 
     /// The batch norm before the first convolution stands alone; the others fold into the convolution before them.
-    fn block_v2(&mut self, input: &str, block: &Block) -> String {
+    fn block_v2(&mut self, input: &Value, block: &Block) -> Value {
         let name = block.name();
         let normalised = self.batch_norm(input, &format!("{name}.bn1"));
         let mut x = self.relu(&normalised, &format!("{name}.relu1"));
         let shortcut = match block.shortcut {
             Some(conv) => self.plain_conv(&x, &format!("{name}.downsample.0"), conv),
-            None => input.to_owned(),
+            None => input.clone(),
         };
         let last = block.convs.len();
         for (i, &conv) in (1..).zip(&block.convs) {
@@ -181,86 +199,159 @@ impl Builder<'_> {
                 x = self.relu(&folded, &format!("{name}.relu{}", i + 1));
             }
         }
-        self.node(op::ADD, &[&x, &shortcut], &name, Vec::new())
+        self.add(&x, &shortcut, &name)
     }
 
-    fn conv_batch_norm(&mut self, x: &str, name: &str, batch_norm: &str, conv: Conv) -> String {
+    fn conv_batch_norm(&mut self, x: &Value, name: &str, batch_norm: &str, conv: Conv) -> Value {
         let fold = Fold::new(self.checkpoint, name, batch_norm);
         let shape = fold.kernel.shape();
-        let kernel = self.initializer(&format!("{name}.weight"), shape, &|| fold.kernel());
+        let order = self.order(name);
+        let kernel = self.initializer(&format!("{name}.weight"), shape, &|| {
+            in_rgb(order, fold.kernel(), shape)
+        });
         let bias = self.initializer(&format!("{name}.bias"), &shape[..1], &|| fold.bias());
-        self.node(
-            op::CONV,
-            &[x, &kernel, &bias],
-            name,
-            window(conv.kernel, conv.stride),
-        )
+        let inputs = [x.name.as_str(), &kernel, &bias];
+        self.slide(op::CONV, &inputs, name, (x.size, conv.window()))
     }
 
-    fn plain_conv(&mut self, x: &str, name: &str, conv: Conv) -> String {
-        let kernel = self.parameter(&format!("{name}.weight"));
-        self.node(
-            op::CONV,
-            &[x, &kernel],
-            name,
-            window(conv.kernel, conv.stride),
-        )
+    fn plain_conv(&mut self, x: &Value, name: &str, conv: Conv) -> Value {
+        let tensor = self.checkpoint.get(&format!("{name}.weight"));
+        let order = self.order(name);
+        let kernel = self.initializer(&format!("{name}.weight"), tensor.shape(), &|| {
+            in_rgb(order, tensor.values().to_vec(), tensor.shape())
+        });
+        let inputs = [x.name.as_str(), &kernel];
+        self.slide(op::CONV, &inputs, name, (x.size, conv.window()))
     }
 
-    fn batch_norm(&mut self, x: &str, name: &str) -> String {
+    /// The order of a convolution's inputs, which matters for pixels alone.
+    fn order(&self, name: &str) -> ChannelOrder {
+        if name == STEM {
+            self.checkpoint.spec().normalization().channels()
+        } else {
+            ChannelOrder::Rgb
+        }
+    }
+
+    fn batch_norm(&mut self, x: &Value, name: &str) -> Value {
         let vectors = BatchNormField::ALL.map(|field| format!("{name}.{}", field.torch_name()));
         for vector in &vectors {
             self.parameter(vector);
         }
         let [scale, offset, mean, variance] = &vectors;
         #[expect(clippy::cast_possible_truncation, reason = "the attribute is float32")]
-        let epsilon = AttributeProto::float("epsilon", BATCH_NORM_EPSILON as f32);
-        self.node(
+        let epsilon = AttributeProto::float("epsilon", self.checkpoint.spec().epsilon() as f32);
+        let name = self.node(
             op::BATCH_NORM,
-            &[x, scale, offset, mean, variance],
+            &[&x.name, scale, offset, mean, variance],
             name,
             vec![epsilon],
+        );
+        Value { name, size: x.size }
+    }
+
+    fn relu(&mut self, x: &Value, name: &str) -> Value {
+        let name = self.node(op::RELU, &[&x.name], name, Vec::new());
+        Value { name, size: x.size }
+    }
+
+    fn add(&mut self, a: &Value, b: &Value, name: &str) -> Value {
+        let name = self.node(op::ADD, &[&a.name, &b.name], name, Vec::new());
+        Value { name, size: a.size }
+    }
+
+    fn max_pool(&mut self, x: &Value) -> Value {
+        self.slide(
+            op::MAX_POOL,
+            &[&x.name],
+            "maxpool",
+            (x.size, Window::STEM_POOL),
         )
     }
 
-    fn relu(&mut self, x: &str, name: &str) -> String {
-        self.node(op::RELU, &[x], name, Vec::new())
+    /// A node whose window slides over an input of a size.
+    fn slide(
+        &mut self,
+        op_type: &str,
+        inputs: &[&str],
+        name: &str,
+        (size, window): (Option<[usize; 2]>, Window),
+    ) -> Value {
+        let attributes = attributes(self.checkpoint.spec().padding(), window, size);
+        Value {
+            name: self.node(op_type, inputs, name, attributes),
+            size: size.map(|size| size.map(|axis| window.outputs(axis))),
+        }
     }
 
-    fn max_pool(&mut self, x: &str) -> String {
-        self.node(op::MAX_POOL, &[x], "maxpool", window(3, 2))
-    }
-
-    fn finish(self) -> GraphProto {
+    fn finish(self, input: Input, features: Option<[usize; 2]>) -> GraphProto {
         let axis = |name: &str| Dimension::Param(name.to_owned());
-        let channels = Dimension::Value(length(self.checkpoint.spec().embedding_size()));
-        let images = [axis("N"), axis("H"), axis("W"), Dimension::Value(3)];
-        let c5 = [axis("N"), channels.clone(), axis("h"), axis("w")];
+        let known = |axis: usize| Dimension::Value(length(axis));
+        let channels = known(self.checkpoint.spec().embedding_size());
+        let (pixels, images, count) = match input {
+            Input::Bytes => {
+                let images = [axis("N"), axis("H"), axis("W"), known(3)];
+                (data_type::UINT8, images, axis("N"))
+            }
+            Input::Planes([height, width]) => {
+                let images = [known(1), known(3), known(height), known(width)];
+                (data_type::FLOAT, images, known(1))
+            }
+        };
+        let [h, w] = features.map_or([axis("h"), axis("w")], |size| size.map(known));
+        let c5 = [count.clone(), channels.clone(), h, w];
         GraphProto {
             node: self.nodes,
             name: self.checkpoint.spec().to_string(),
             initializer: Vec::new(),
-            input: vec![ValueInfoProto::tensor("images", data_type::UINT8, &images)],
+            input: vec![ValueInfoProto::tensor("images", pixels, &images)],
             output: vec![
-                ValueInfoProto::tensor("embedding", data_type::FLOAT, &[axis("N"), channels]),
+                ValueInfoProto::tensor("embedding", data_type::FLOAT, &[count, channels]),
                 ValueInfoProto::tensor("c5", data_type::FLOAT, &c5),
             ],
         }
     }
 }
 
-/// Attributes of a square window with TensorFlow's SAME padding: at stride 2 the odd row goes to the end.
+/// A kernel `[outputs, 3, height, width]` whose inputs are brought to the graph's order, red first.
+fn in_rgb(order: ChannelOrder, mut kernel: Vec<f32>, shape: &[usize]) -> Vec<f32> {
+    match (order, shape) {
+        (ChannelOrder::Rgb, _) => {}
+        (ChannelOrder::Bgr, shape) => {
+            let area: usize = shape[2..].iter().product();
+            for kernel in kernel.chunks_exact_mut(3 * area) {
+                let (first, rest) = kernel.split_at_mut(area);
+                first.swap_with_slice(&mut rest[area..]);
+            }
+        }
+    }
+    kernel
+}
+
+/// Attributes of a window.
 ///
-/// At stride 1 SAME is symmetric whatever the size, and is written out: engines fuse explicit padding best.
-fn window(kernel: usize, stride: usize) -> Vec<AttributeProto> {
-    let (kernel, stride) = (length(kernel), length(stride));
-    let padding = match stride {
-        1 => AttributeProto::ints("pads", &[kernel / 2; 4]),
-        _ => AttributeProto::string("auto_pad", "SAME_UPPER"),
+/// TensorFlow's SAME depends on the size at strides above 1: it is worked out where the size is known, and else left to
+/// the engine. All other padding is written out: engines fuse explicit padding best.
+fn attributes(padding: Padding, window: Window, size: Option<[usize; 2]>) -> Vec<AttributeProto> {
+    let depends = padding == Padding::Same && window.stride > 1;
+    let pads = match (size, depends) {
+        (None, true) => AttributeProto::string("auto_pad", "SAME_UPPER"),
+        (size, _) => {
+            // At stride 1 an odd kernel's padding is the same at every size.
+            let [height, width] = size.unwrap_or([window.extent(); 2]);
+            let [top, bottom] = padding.sides(height, window);
+            let [left, right] = padding.sides(width, window);
+            AttributeProto::ints("pads", &[top, left, bottom, right].map(length))
+        }
     };
-    vec![
-        AttributeProto::ints("kernel_shape", &[kernel; 2]),
-        AttributeProto::ints("strides", &[stride; 2]),
-        padding,
-    ]
+    let both = |name: &str, value: usize| AttributeProto::ints(name, &[length(value); 2]);
+    let mut attributes = vec![
+        both("kernel_shape", window.kernel),
+        both("strides", window.stride),
+        pads,
+    ];
+    if window.dilation > 1 {
+        attributes.push(both("dilations", window.dilation));
+    }
+    attributes
 }

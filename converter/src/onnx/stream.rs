@@ -14,7 +14,7 @@ use super::graph::{Weight, build};
 use super::proto::{
     GraphProto, ModelProto, StringStringEntryProto, TensorProto, data_type, external,
 };
-use super::{MAX_BYTES, OnnxError, model};
+use super::{Input, MAX_BYTES, OnnxError, model};
 
 /// Numbers of the fields that are written by hand, around what is streamed.
 mod field {
@@ -74,10 +74,13 @@ impl Place {
 /// Writes the file to `output`; gives the same model with weights that refer to their bytes in it.
 pub(super) fn write(
     checkpoint: &Checkpoint,
+    input: Input,
     output: &mut dyn Write,
 ) -> Result<ModelProto, OnnxError> {
     let mut places = Vec::new();
-    let graph = build(checkpoint, &mut |weight| places.push(Place::new(&weight)));
+    let graph = build(checkpoint, input, &mut |weight| {
+        places.push(Place::new(&weight))
+    });
     // Fields stand in the order of their numbers; those of the graph around its weights go into messages of their own.
     let before = GraphProto {
         node: graph.node.clone(),
@@ -106,7 +109,7 @@ pub(super) fn write(
     head.extend(start(field::GRAPH, bytes));
     head.extend(before.encode_to_vec());
     output.write_all(&head)?;
-    write_weights(checkpoint, &places, output)?;
+    write_weights((checkpoint, input), &places, output)?;
     output.write_all(&after.encode_to_vec())?;
     output.write_all(&end.encode_to_vec())?;
     let mut offset = head.len();
@@ -125,13 +128,13 @@ pub(super) fn write(
 }
 
 fn write_weights(
-    checkpoint: &Checkpoint,
+    (checkpoint, input): (&Checkpoint, Input),
     places: &[Place],
     output: &mut dyn Write,
 ) -> std::io::Result<()> {
     let mut places = places.iter();
     let mut written = Ok(());
-    build(checkpoint, &mut |weight| {
+    build(checkpoint, input, &mut |weight| {
         let head = &places
             .next()
             .expect("a graph has the same weights each time")
@@ -164,7 +167,7 @@ mod tests {
         for spec in ["tiny", "resnet18v2"] {
             let checkpoint = untrained(spec.parse().unwrap(), 0);
             let mut streamed = Vec::new();
-            let referring = write(&checkpoint, &mut streamed).unwrap();
+            let referring = write(&checkpoint, Input::Bytes, &mut streamed).unwrap();
             let graph = network(&checkpoint);
             assert!(streamed == encode(graph.clone()).unwrap());
             let weights = referring.graph.unwrap().initializer;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use detcon_core::arch::{Depth, ResNetSpec, Version};
-use detcon_core::names::{Destination, Transform};
+use detcon_core::arch::{Depth, FirstShortcut, ResNetSpec, Version};
+use detcon_core::names::{Destination, Transform, canonical_head};
 
+use super::look_alike::look_alike;
 use super::{Backbone, Outside, TorchError};
 use crate::pickle::Array;
 
@@ -30,12 +31,15 @@ pub(super) fn backbone(
         .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
         .filter(|prefix| shapes.contains_key(format!("{prefix}{FIRST_BLOCK}").as_str()))
         .collect();
+    if let Some((tensor, kind)) = look_alike(entries) {
+        return Err(TorchError::LookAlike { tensor, kind });
+    }
     let (prefix, outside) = match given {
         Some(given) => (chosen(given, &known)?, Outside::SetAside),
         None => (only(&known, &shapes)?, Outside::Surplus),
     };
     Ok(Backbone {
-        spec: spec(&prefix, &shapes)?,
+        architecture: architecture(&prefix, &shapes)?,
         prefix,
         outside,
     })
@@ -79,8 +83,9 @@ fn only(known: &[&str], shapes: &BTreeMap<&str, &[usize]>) -> Result<String, Tor
     }
 }
 
-/// Depth by the number of blocks and their kind, width by the stem, version by the batch norm after the stem.
-fn spec(prefix: &str, shapes: &BTreeMap<&str, &[usize]>) -> Result<ResNetSpec, TorchError> {
+/// Depth by the number of blocks and their kind, width by the stem, the bottlenecks' by the first of them, version by the
+/// batch norm after the stem, and the first shortcut by whether there is one.
+fn architecture(prefix: &str, shapes: &BTreeMap<&str, &[usize]>) -> Result<ResNetSpec, TorchError> {
     let has = |name: &str| shapes.contains_key(format!("{prefix}{name}").as_str());
     let blocks = [1, 2, 3, 4].map(|group| {
         let indices: BTreeSet<usize> = shapes
@@ -106,21 +111,36 @@ fn spec(prefix: &str, shapes: &BTreeMap<&str, &[usize]>) -> Result<ResNetSpec, T
     } else {
         Version::V2
     };
-    if !bottleneck && !has("layer1.0.downsample.0.weight") {
-        return Err(TorchError::NoProjection {
-            depth: depth.name(),
-        });
-    }
     let name = format!("{prefix}{STEM}");
     let shape = shapes.get(name.as_str()).copied().unwrap_or_default();
     let width = match *shape {
         [outputs, 3, 7, 7] if outputs.is_multiple_of(64) => outputs / 64,
         _ => 0,
     };
-    ResNetSpec::new(depth, width, version).map_err(|_| TorchError::Stem {
+    let spec = ResNetSpec::new(depth, width, version).map_err(|_| TorchError::Stem {
         name,
         shape: shape.to_vec(),
-    })
+    })?;
+    if bottleneck {
+        let name = format!("{prefix}{FIRST_BLOCK}");
+        let shape = shapes.get(name.as_str()).copied().unwrap_or_default();
+        let usual = 64 * width;
+        let wider = shape.first().map_or(0, |inner| inner / usual);
+        spec.with_bottleneck_width(wider)
+            .map_err(|_| TorchError::Bottleneck {
+                name,
+                shape: shape.to_vec(),
+                usual,
+            })
+    } else {
+        let shortcut = if has("layer1.0.downsample.0.weight") {
+            FirstShortcut::Projection
+        } else {
+            FirstShortcut::Identity
+        };
+        // Where it cannot be the identity the fit names what is missing.
+        Ok(spec.with_first_shortcut(shortcut).unwrap_or(spec))
+    }
 }
 
 /// Finds the destination of each name, its prefix taken off.
@@ -154,7 +174,7 @@ impl Names {
             }
         } else if HEADS.iter().any(|head| name.starts_with(head)) {
             Destination::Head {
-                name: owned,
+                name: canonical_head(name),
                 transform,
             }
         } else {

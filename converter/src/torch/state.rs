@@ -1,5 +1,6 @@
 //! Reading a state dict: from PyTorch's archive by way of the unpickler, or from safetensors.
 
+use detcon_core::checkpoint::declared_spec;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
@@ -55,6 +56,11 @@ impl<'a> StateDict<'a> {
     pub fn from_safetensors(bytes: &'a [u8]) -> Result<Self, TorchError> {
         let damaged = |detail: String| TorchError::Safetensors { detail };
         let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
+        let (_, header) =
+            SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
+        let declared = header.metadata().as_ref().and_then(declared_spec);
+        let declared = declared.transpose();
+        let declared = declared.map_err(|detail| TorchError::Declared { detail })?;
         let mut entries = Vec::new();
         for (name, view) in file.iter() {
             let encoding = Encoding {
@@ -75,6 +81,7 @@ impl<'a> StateDict<'a> {
             wrapper: None,
             entries,
             set_aside: Vec::new(),
+            declared,
         })
     }
 
@@ -84,6 +91,7 @@ impl<'a> StateDict<'a> {
             wrapper: None,
             entries: Vec::new(),
             set_aside: Vec::new(),
+            declared: None,
         };
         let mut value = value;
         loop {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use detcon_core::arch::{BATCH_NORM_EPSILON, INPUT_MEAN, INPUT_STD, ParamKind, Version};
+use detcon_core::arch::{ChannelOrder, ParamKind, Version};
 use detcon_core::checkpoint::Checkpoint;
 use prost::Message;
 
@@ -80,6 +80,14 @@ struct Expected {
 }
 
 impl Expected {
+    /// The graph reads red first, whatever the network does.
+    fn reverse_inputs(&mut self) {
+        let area: usize = self.shape[2..].iter().product();
+        let kernels = self.values.chunks(self.shape[1] * area);
+        let reversed = kernels.flat_map(|kernel| kernel.chunks(area).rev().flatten());
+        self.values = reversed.copied().collect();
+    }
+
     /// How `tensor` differs; nothing where it does not.
     fn difference(&self, tensor: &TensorProto) -> Option<String> {
         let shape: Vec<_> = tensor
@@ -132,9 +140,19 @@ fn expected(checkpoint: &Checkpoint) -> Vec<Expected> {
         shape: vec![3, 1, 1],
         values: values.to_vec(),
     };
+    let normalization = checkpoint.spec().normalization();
+    let of_bytes = |values: [f64; 3]| values.map(|value| value * normalization.divisor());
+    let (mut mean, mut std) = (
+        of_bytes(normalization.mean()),
+        of_bytes(normalization.std()),
+    );
+    if normalization.channels() == ChannelOrder::Bgr {
+        mean.reverse();
+        std.reverse();
+    }
     let mut all = vec![
-        channels("input.mean", INPUT_MEAN.map(|mean| mean * 255.0)),
-        channels("input.factor", INPUT_STD.map(|std| 1.0 / (std * 255.0))),
+        channels("input.mean", mean),
+        channels("input.factor", std.map(|std| 1.0 / std)),
     ];
     let mut folded = BTreeSet::new();
     for param in checkpoint.spec().params() {
@@ -156,6 +174,10 @@ fn expected(checkpoint: &Checkpoint) -> Vec<Expected> {
                 }
             }
         }
+    }
+    if normalization.channels() == ChannelOrder::Bgr {
+        let stem = all.iter_mut().find(|wanted| wanted.name == "conv1.weight");
+        stem.into_iter().for_each(Expected::reverse_inputs);
     }
     all
 }
@@ -200,10 +222,9 @@ fn convolution(checkpoint: &Checkpoint, conv: &str, norm: &str) -> [Expected; 2]
         f64::from(checkpoint.get(&format!("{norm}.{field}")).values()[channel])
     };
     let outputs = kernel.shape()[0];
+    let epsilon = checkpoint.spec().epsilon();
     let scale: Vec<f64> = (0..outputs)
-        .map(|channel| {
-            of("weight", channel) / (of("running_var", channel) + BATCH_NORM_EPSILON).sqrt()
-        })
+        .map(|channel| of("weight", channel) / (of("running_var", channel) + epsilon).sqrt())
         .collect();
     let inputs = kernel.values().len() / outputs.max(1);
     let weights = kernel.values().iter().enumerate();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::Path;
 
 use safetensors::SafeTensorError;
@@ -83,21 +84,61 @@ pub fn little_endian(values: &[f32]) -> Vec<u8> {
     bytes
 }
 
-/// PyTorch's loaders ask for this key.
-fn metadata() -> HashMap<String, String> {
-    HashMap::from([("format".to_owned(), "pt".to_owned())])
+/// Key of a file's metadata under which PyTorch's loaders look for `pt`.
+const FORMAT: &str = "format";
+/// Key of a file's metadata that holds the network's spec, as a manifest writes it.
+const SPEC: &str = "detcon.spec";
+
+/// The metadata of a file of tensors in torch's layout, with the spec where they are a whole backbone.
+///
+/// Files list it in the order of the map, which is drawn anew for each map: one in the order of its keys is drawn, so that
+/// the same tensors give the same bytes.
+#[must_use]
+pub fn metadata(spec: Option<ResNetSpec>) -> HashMap<String, String> {
+    let spec = spec.map(|spec| serde_json::to_string(&spec).expect("a spec is plain JSON"));
+    let format = (FORMAT, "pt".to_owned());
+    let entries = spec.map(|spec| (SPEC, spec)).into_iter().chain([format]);
+    let entries: Vec<_> = entries
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    loop {
+        let map: HashMap<_, _> = entries.iter().cloned().collect();
+        if map.keys().is_sorted() {
+            return map;
+        }
+    }
+}
+
+/// The spec that a safetensors file's metadata tells, where this project wrote it.
+pub fn declared_spec(metadata: &HashMap<String, String>) -> Option<Result<ResNetSpec, String>> {
+    let text = metadata.get(SPEC)?;
+    Some(serde_json::from_str(text).map_err(|error| format!("its {SPEC} is damaged: {error}")))
 }
 
 /// A safetensors file of the tensors, the same bytes for the same tensors.
 pub fn tensors_to_bytes(tensors: &Tensors) -> Result<Vec<u8>, FileError> {
-    Ok(serialize(tensors, Some(metadata()))?)
+    Ok(serialize(tensors, Some(metadata(None)))?)
 }
 
 /// Writes the same bytes to the file at `path`, one tensor at a time.
 pub fn tensors_to_file(tensors: &Tensors, path: &Path) -> Result<(), FileError> {
-    Ok(write_by(path, |path| {
-        serialize_to_file(tensors, Some(metadata()), path)
-    })?)
+    Ok(write_file(tensors, metadata(None), path)?)
+}
+
+/// Writes a safetensors file, one tensor at a time, with the mode that any other file has.
+pub fn write_file<S, V, I>(
+    tensors: I,
+    metadata: HashMap<String, String>,
+    path: &Path,
+) -> Result<(), SafeTensorError>
+where
+    S: AsRef<str> + Ord + Display,
+    V: View,
+    I: IntoIterator<Item = (S, V)>,
+{
+    write_by(path, |path| {
+        serialize_to_file(tensors, Some(metadata), path)
+    })
 }
 
 impl Checkpoint {
@@ -106,8 +147,44 @@ impl Checkpoint {
         Ok(Self::new(spec, tensors_from_bytes(bytes)?)?)
     }
 
-    /// Writes `model.safetensors`.
+    /// Writes `model.safetensors`, which says of which network it is.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
-        tensors_to_bytes(&self.tensors)
+        Ok(serialize(&self.tensors, Some(self.metadata()))?)
+    }
+
+    /// Writes the same bytes to the file at `path`, one tensor at a time.
+    pub fn to_file(&self, path: &Path) -> Result<(), FileError> {
+        Ok(write_file(&self.tensors, self.metadata(), path)?)
+    }
+
+    /// The published code's networks go without saying, so that their files are the same bytes as they ever were.
+    fn metadata(&self) -> HashMap<String, String> {
+        metadata((self.spec != self.spec.published()).then_some(self.spec))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_of_which_network_it_is_in_the_same_bytes_each_time() {
+        let spec: ResNetSpec = "resnet18+symmetric+identity+os16".parse().unwrap();
+        let tensors = Tensors::from([("a".to_owned(), Tensor::new(vec![1], vec![1.0]))]);
+        let checkpoint = Checkpoint { spec, tensors };
+        let bytes = checkpoint.to_bytes().unwrap();
+        for _ in 0..20 {
+            assert_eq!(checkpoint.to_bytes().unwrap(), bytes);
+        }
+        let published = Checkpoint {
+            spec: spec.published(),
+            ..checkpoint.clone()
+        };
+        let unsaid = tensors_to_bytes(&checkpoint.tensors).unwrap();
+        assert_eq!(published.to_bytes().unwrap(), unsaid);
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let found = header.metadata().as_ref().unwrap();
+        assert_eq!(declared_spec(found), Some(Ok(spec)));
+        assert_eq!(declared_spec(&metadata(None)), None);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use rayon::prelude::*;
 
 use super::{Checkpoint, Filled, Ledger, SetAside, Tensor, Tensors, sha256_f32};
-use crate::arch::{BatchNormField, Param, ParamKind, ResNetSpec};
+use crate::arch::{BATCH_NORM_EPSILON, BatchNormField, Param, ParamKind, ResNetSpec};
 use crate::names::{Destination, Transform};
 
 mod error;
@@ -89,6 +89,8 @@ impl Checkpoint {
             array: it.array,
         }))?;
         heads.take_all(sorted.heads.into_iter())?;
+        backbone.check_variances(spec.epsilon())?;
+        heads.check_variances(BATCH_NORM_EPSILON)?;
         let filled = params
             .iter()
             .filter_map(|param| backbone.filled.remove(&param.name))
@@ -259,6 +261,36 @@ impl Taken {
             self.filled.insert(filled.parameter.clone(), filled);
         }
         Ok(())
+    }
+}
+
+/// What a batch norm's moving variance is called.
+const VARIANCE: &str = ".running_var";
+
+impl Taken {
+    /// Refuses variances of which no root can be taken, by the names that the source gives them.
+    fn check_variances(&self, epsilon: f64) -> Result<(), FitError> {
+        let variances = self.tensors.iter();
+        for (name, tensor) in variances.filter(|(name, _)| name.ends_with(VARIANCE)) {
+            let key = self.filled.get(name).map_or(name, |row| &row.source);
+            check_variance(key, tensor, epsilon)?;
+        }
+        Ok(())
+    }
+}
+
+/// A variance a little below 0 is what is left of `E[x²] − E[x]²` in float32, and epsilon makes up for it; any other is
+/// damage.
+pub(super) fn check_variance(key: &str, tensor: &Tensor, epsilon: f64) -> Result<(), FitError> {
+    let mut values = tensor.values().iter().enumerate();
+    match values.find(|(_, value)| f64::from(**value) + epsilon <= 0.0) {
+        Some((channel, &value)) => Err(FitError::Variance {
+            key: key.to_owned(),
+            channel,
+            value,
+            epsilon,
+        }),
+        None => Ok(()),
     }
 }
 
@@ -442,6 +474,36 @@ mod tests {
                 .contains("[7, 7, 3, 63]; conv1.weight needs [7, 7, 3, 64]"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_negative_variance_is_named_and_one_that_epsilon_makes_up_for_is_taken() {
+        let with = |value: f32| {
+            let (spec, mut source) = tiny();
+            let variance =
+                |it: &&mut SourceTensor<Filler>| it.key.ends_with("norm_1/var_ema/average");
+            let tensor = source
+                .iter_mut()
+                .find(variance)
+                .expect("a tiny network has one");
+            tensor.array.1 = value;
+            Checkpoint::fit(spec, source, MovingAverages::Required)
+        };
+        let error = with(-1.0).unwrap_err();
+        assert!(
+            error.to_string().contains("batchnorm_1/var_ema/average"),
+            "{error}"
+        );
+        assert!(with(-1e-7).is_ok());
+        let (spec, source) = tiny();
+        let fitted = Checkpoint::fit(spec, source, MovingAverages::Required).unwrap();
+        let mut tensors = fitted.checkpoint.tensors().clone();
+        tensors.insert(
+            "bn1.running_var".to_owned(),
+            Tensor::new(vec![64], vec![-0.5; 64]),
+        );
+        let error = Checkpoint::new(spec, tensors).unwrap_err();
+        assert!(error.to_string().starts_with("bn1.running_var"), "{error}");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::file;
-use super::manifest::{Manifest, ModelName, Precision};
+use super::manifest::{Manifest, ManifestError, ModelName, Precision};
 use super::self_check::SelfCheck;
+use crate::arch::ResNetSpec;
 use crate::checkpoint::tensors_from_bytes;
 use crate::digest::{sha256, sha256_file};
 use crate::segment::SegmentationHead;
@@ -46,8 +47,13 @@ pub enum ModelError {
     },
     /// The manifest is of another version of the format.
     #[error(
-        "the manifest has format version {found}; this release reads {}: convert the checkpoint again",
-        Manifest::FORMAT_VERSION
+        "the manifest has format version {found}, and this release reads 1 to {}: {}",
+        Manifest::FORMAT_VERSION,
+        if *found > Manifest::FORMAT_VERSION {
+            "install a newer release"
+        } else {
+            "convert the checkpoint again"
+        }
     )]
     FormatVersion {
         /// The manifest's.
@@ -122,11 +128,13 @@ impl ModelDirectory {
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let manifest_path = path.join(file::MANIFEST);
         let bytes = read_capped(&manifest_path)?;
-        let manifest: Manifest =
-            serde_json::from_slice(&bytes).map_err(|source| ModelError::Manifest {
+        let manifest = Manifest::from_bytes(&bytes).map_err(|error| match error {
+            ManifestError::FormatVersion { found } => ModelError::FormatVersion { found },
+            ManifestError::Json(source) => ModelError::Manifest {
                 path: manifest_path,
                 source,
-            })?;
+            },
+        })?;
         check_manifest(path, &manifest)?;
         for (name, entry) in &manifest.files {
             check_file(path, name, entry.bytes, &entry.sha256)?;
@@ -231,6 +239,20 @@ impl ModelDirectory {
     }
 }
 
+/// The spec of the model directory that `file` is of: the manifest beside it lists it under its name, with its length and
+/// digest. Nothing where there is no such manifest.
+pub fn declared_beside(file: &Path) -> io::Result<Option<ResNetSpec>> {
+    let manifest = read_capped(&file.with_file_name(file::MANIFEST)).ok();
+    let manifest = manifest.and_then(|bytes| Manifest::from_bytes(&bytes).ok());
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let listed = manifest.and_then(|it| Some((it.files.get(name.as_ref())?.clone(), it.spec)));
+    let Some((entry, spec)) = listed else {
+        return Ok(None);
+    };
+    let same = sha256_file(file)? == (entry.sha256, entry.bytes);
+    Ok(same.then_some(spec))
+}
+
 /// The directories in `store` that hold a model or claim to, sorted by name: every one, and every link to one, whose
 /// name does not start with a dot. One of which the file system does not say whether it is one claims to.
 pub fn list(store: &Path) -> Result<Vec<PathBuf>, ModelError> {
@@ -276,11 +298,6 @@ fn read_capped(path: &Path) -> Result<Vec<u8>, ModelError> {
 }
 
 fn check_manifest(path: &Path, manifest: &Manifest) -> Result<(), ModelError> {
-    if manifest.format_version != Manifest::FORMAT_VERSION {
-        return Err(ModelError::FormatVersion {
-            found: manifest.format_version,
-        });
-    }
     let directory = path.file_name().unwrap_or_default().to_string_lossy();
     if directory != manifest.name.as_str() {
         return Err(ModelError::Name {

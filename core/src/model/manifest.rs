@@ -226,15 +226,56 @@ pub struct Manifest {
     pub self_check: SelfCheckEntry,
     /// Whether the weights were trained.
     pub pretrained: bool,
-    /// SPDX identifier of the weights' licence, where it is known.
+    /// SPDX identifier of the weights' licence, or `unknown`.
+    #[serde(with = "super::license")]
+    #[schemars(with = "String")]
     pub license: Option<String>,
     /// When the directory was made, RFC 3339, UTC.
     pub created: String,
 }
 
+/// What is read of a manifest first.
+#[derive(Deserialize)]
+struct FormatVersion {
+    format_version: u32,
+}
+
+/// Why bytes are no manifest that this release reads.
+#[derive(Debug)]
+pub(super) enum ManifestError {
+    /// It is of another version of the format.
+    FormatVersion { found: u32 },
+    /// It is not of the format that it says.
+    Json(serde_json::Error),
+}
+
+impl From<serde_json::Error> for ManifestError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
 impl Manifest {
-    /// The format version that this release writes and reads.
-    pub const FORMAT_VERSION: u32 = 1;
+    /// The format version that this release writes; it reads those before it too.
+    ///
+    /// 2: the network's padding, shortcut, strides, epsilon and normalisation are part of its spec; before, all networks
+    /// had the published code's. An unknown licence is called so.
+    pub const FORMAT_VERSION: u32 = 2;
+
+    /// Reads the file's bytes: what an older release left out is what its networks were.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        // Before anything else: a newer format may say anything.
+        let FormatVersion { format_version } = serde_json::from_slice(bytes)?;
+        if !(1..=Self::FORMAT_VERSION).contains(&format_version) {
+            return Err(ManifestError::FormatVersion {
+                found: format_version,
+            });
+        }
+        Ok(Self {
+            format_version: Self::FORMAT_VERSION,
+            ..serde_json::from_slice(bytes)?
+        })
+    }
 
     /// The file's bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {

@@ -8,7 +8,9 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use detcon_core::arch::Stage;
-use detcon_core::model::{HeadEntry, HeadQuality, Manifest, Precision, Quality, Training};
+use detcon_core::model::{
+    HeadEntry, HeadQuality, Manifest, Precision, Quality, Training, UNKNOWN_LICENSE,
+};
 use detcon_core::segment::HeadKind;
 use detcon_inference::Output;
 use serde::Serialize;
@@ -39,12 +41,19 @@ pub(crate) struct ModelSummary {
     created: u64,
     /// Always `detcon`.
     owned_by: &'static str,
-    /// The network: `resnet50`, `resnet50x2`, `resnet50v2` …
+    /// The network: `resnet50`, `resnet50x2`, `resnet50v2`, `wide_resnet50_2` …, and after a `+` each what it does
+    /// otherwise than the published code: `resnet18+symmetric+identity`.
     arch: String,
+    /// Where it pads: `same` (as TensorFlow does) or `symmetric` (as PyTorch does).
+    padding: &'static str,
+    /// How its input is normalised: `imagenet`, `none`, `caffe`, or by parts.
+    normalization: String,
     /// Length of its embeddings.
     dim: usize,
     /// Whether its weights were trained.
     pretrained: bool,
+    /// SPDX identifier of the weights' licence, or `unknown`.
+    license: String,
     /// Arithmetic it can be run in: `fp32`, `fp16`, `int8`.
     #[schema(value_type = Vec<String>)]
     precisions: Vec<Precision>,
@@ -83,8 +92,6 @@ pub(crate) struct ModelDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     training: Option<Training>,
-    /// SPDX identifier of the weights' licence, where it is known.
-    license: Option<String>,
     /// When it was made, RFC 3339.
     created_at: String,
     /// Segmentation heads by name: `method=head:NAME` of `POST /v1/segmentations`.
@@ -160,8 +167,14 @@ impl ModelSummary {
             created: created(manifest),
             owned_by: "detcon",
             arch: manifest.spec.to_string(),
+            padding: manifest.spec.padding().name(),
+            normalization: manifest.spec.normalization().to_string(),
             dim: manifest.embedding_size,
             pretrained: manifest.pretrained,
+            license: manifest
+                .license
+                .clone()
+                .unwrap_or_else(|| UNKNOWN_LICENSE.to_owned()),
             precisions: manifest.precisions.clone(),
             precision: model.precision(Output::Embedding),
             quality: manifest.quality.clone(),
@@ -244,7 +257,6 @@ pub(crate) async fn describe(
             layout: manifest.source.layout.clone(),
         },
         training: manifest.training.clone(),
-        license: manifest.license.clone(),
         created_at: manifest.created.clone(),
         segmentation_heads: heads
             .map(|(name, entry)| (name.to_string(), entry.into()))

@@ -55,6 +55,9 @@ pub(crate) struct ServeOptions {
     pub(crate) turns: Turns,
     /// Most images of a model's own size in one engine call: larger ones share their pixels.
     pub(crate) max_batch: NonZeroUsize,
+    /// Most pixels in one engine call, if not those of that many images of the model's own size; one image is always
+    /// taken.
+    pub(crate) batch_pixels: Option<u64>,
     /// Most images of a model from admission to answer.
     pub(crate) queue: NonZeroUsize,
 }
@@ -62,8 +65,12 @@ pub(crate) struct ServeOptions {
 impl ServeOptions {
     /// How a model's images are grouped and bounded.
     const fn limits(&self, preprocess: Preprocess) -> QueueLimits {
+        let mut batch = BatchLimits::of(self.max_batch, preprocess.size());
+        if let Some(pixels) = self.batch_pixels {
+            batch.pixels = pixels;
+        }
         QueueLimits {
-            batch: BatchLimits::of(self.max_batch, preprocess.size()),
+            batch,
             queue: self.queue,
         }
     }

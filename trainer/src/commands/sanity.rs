@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     println!(
         "{} {} batch {}: loss {:.4} (contrast {:.4}, classification {:.4}); start {:.1} s, step {:.1} s",
-        String::from(recipe.arch),
+        recipe.spec(),
         recipe.image_size,
         recipe.batch,
         logs.loss,

@@ -1,6 +1,5 @@
 //! What ranks compute together.
 
-use detcon_core::arch::BATCH_NORM_EPSILON;
 use tch::{Device, Tensor, no_grad};
 
 use super::ffi::RawGroup;
@@ -108,8 +107,13 @@ impl Group {
     }
 
     /// A batch norm by the batches of all ranks: output, mean and variance.
-    pub(crate) fn batch_norm(&self, input: &Tensor, parameters: [&Tensor; 2]) -> [Tensor; 3] {
-        collective(self.raw.batch_norm(input, parameters, BATCH_NORM_EPSILON))
+    pub(crate) fn batch_norm(
+        &self,
+        input: &Tensor,
+        parameters: [&Tensor; 2],
+        epsilon: f64,
+    ) -> [Tensor; 3] {
+        collective(self.raw.batch_norm(input, parameters, epsilon))
     }
 }
 

@@ -1,15 +1,12 @@
 //! The backbone's forward pass, block by block.
 //!
 //! Source: `ResNet.__call__`, `BlockV1.__call__`, `BlockV2.__call__` of dm-haiku 0.0.11, and `normalize_images` of the
-//! published code.
+//! published code; what the spec says otherwise is as in torchvision's `models/resnet.py`.
 
-use detcon_core::arch::{Block, INPUT_MEAN, INPUT_STD, ResNetSpec, Stage, Version};
+use detcon_core::arch::{Block, ChannelOrder, Normalization, ResNetSpec, Stage, Version, Window};
 use tch::Tensor;
 
 use super::layers::{Pass, max_pool};
-
-/// Side of the max pool that follows the stem, and its stride.
-const POOL: (usize, usize) = (3, 2);
 
 impl Pass<'_> {
     /// c5 of `images`: float32 `[N, 3, H, W]`, RGB in [0, 1] → `[N, C, ⌈H/32⌉, ⌈W/32⌉]`.
@@ -19,12 +16,12 @@ impl Pass<'_> {
 
     /// The features of a stage, likewise with its stride. What comes after it is not computed.
     pub fn stage(&mut self, spec: ResNetSpec, images: &Tensor, stage: Stage) -> Tensor {
-        let input = channels_last(&normalise(images));
+        let input = channels_last(&normalise(spec.normalization(), images));
         let mut x = self.conv("conv1", spec.stem(), &input);
         if spec.version() == Version::V1 {
             x = self.batch_norm("bn1", &x).relu();
         }
-        x = max_pool(&x, POOL.0, POOL.1);
+        x = max_pool(&x, spec.padding(), Window::STEM_POOL);
         let blocks = spec.blocks().into_iter();
         for block in blocks.take_while(|block| Stage::ALL[block.group] <= stage) {
             x = match spec.version() {
@@ -70,15 +67,20 @@ impl Pass<'_> {
     }
 }
 
-/// RGB in [0, 1] to zero mean and unit variance, by ImageNet's statistics.
-fn normalise(images: &Tensor) -> Tensor {
+/// RGB in [0, 1] to what the stem reads.
+fn normalise(normalization: Normalization, images: &Tensor) -> Tensor {
     let channels = |values: [f64; 3]| {
         Tensor::from_slice(&values)
             .to_kind(images.kind())
             .to_device(images.device())
             .view([1, 3, 1, 1])
     };
-    (images - channels(INPUT_MEAN)) / channels(INPUT_STD)
+    let images = match normalization.channels() {
+        ChannelOrder::Rgb => images.shallow_clone(),
+        ChannelOrder::Bgr => images.flip([1]),
+    };
+    let normalization = normalization.of_pixels_over(Normalization::IMAGENET.divisor());
+    (images - channels(normalization.mean())) / channels(normalization.std())
 }
 
 /// The same tensor with the channels of a pixel beside each other in memory: convolutions and batch norms are faster so,

@@ -2,7 +2,7 @@
 //!
 //! Source: `MLP` of the published `utils/networks.py`: linear, batch norm, ReLU, linear without bias.
 
-use detcon_core::arch::BatchNormField;
+use detcon_core::arch::{BATCH_NORM_EPSILON, BatchNormField};
 use tch::Tensor;
 
 use super::layers::Pass;
@@ -91,6 +91,14 @@ fn mlp(head: &str, [inputs, hidden, outputs]: [usize; 3]) -> Vec<Row> {
     rows
 }
 
+/// Whether a weight serves the contrast alone: the projector's and the predictor's.
+pub(crate) fn serves_contrast(name: &str) -> bool {
+    [PROJECTOR, PREDICTOR].iter().any(|head| {
+        name.strip_prefix(head)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
 impl Pass<'_> {
     /// Projections of pooled features: `[…, C]` → `[…, projection]`.
     pub fn project(&mut self, pooled: &Tensor) -> Tensor {
@@ -105,17 +113,17 @@ impl Pass<'_> {
         self.mlp(PREDICTOR, projections)
     }
 
-    /// Logits of the classes: `[N, C]` → `[N, classes]`. The features are detached: nothing of the labels reaches the
-    /// backbone.
+    /// Logits of the classes: `[N, C]` → `[N, classes]`.
     pub fn classify(&self, embeddings: &Tensor) -> Tensor {
-        self.linear(CLASSIFIER, &embeddings.detach())
+        self.linear(CLASSIFIER, embeddings)
     }
 
     fn mlp(&mut self, head: &str, inputs: &Tensor) -> Tensor {
         let mut shape = inputs.size();
         let width = shape.pop().expect("vectors have a length");
         let hidden = self.linear(&format!("{head}.linear"), &inputs.reshape([-1, width]));
-        let hidden = self.batch_norm(&format!("{head}.batch_norm"), &hidden);
+        let norm = format!("{head}.batch_norm");
+        let hidden = self.batch_norm_with(&norm, &hidden, BATCH_NORM_EPSILON);
         let outputs = hidden
             .relu()
             .matmul(&self.weight(&format!("{head}.linear_1.weight")).tr());

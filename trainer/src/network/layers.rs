@@ -1,7 +1,7 @@
-//! What networks compute with: convolutions and pools under TensorFlow's SAME padding, and batch norms that keep
-//! haiku's moving averages.
+//! What networks compute with: convolutions and pools under the network's padding, and batch norms that keep haiku's moving
+//! averages.
 
-use detcon_core::arch::{BATCH_NORM_EPSILON, BatchNormField, Conv};
+use detcon_core::arch::{BatchNormField, Conv, Padding, ResNetSpec, Window};
 use tch::Tensor;
 
 use super::{Averages, MovingAverage, Weights};
@@ -20,6 +20,9 @@ pub enum Mode {
 /// One pass of a batch through a network.
 #[derive(Debug)]
 pub struct Pass<'a> {
+    padding: Padding,
+    /// Of the backbone's batch norms.
+    epsilon: f64,
     weights: &'a Weights,
     averages: &'a mut Averages,
     decay: f64,
@@ -30,13 +33,15 @@ pub struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// With a `group`, batch norms normalise by the batches of all its ranks.
     pub(super) const fn new(
-        weights: &'a Weights,
-        averages: &'a mut Averages,
+        spec: ResNetSpec,
+        (weights, averages): (&'a Weights, &'a mut Averages),
         decay: f64,
         group: Option<&'a Group>,
         mode: Mode,
     ) -> Self {
         Self {
+            padding: spec.padding(),
+            epsilon: spec.epsilon(),
             weights,
             averages,
             decay,
@@ -56,16 +61,22 @@ impl<'a> Pass<'a> {
     pub(super) fn conv(&self, name: &str, conv: Conv, input: &Tensor) -> Tensor {
         let weight = self.weight(&format!("{name}.weight"));
         let stride = axis(conv.stride);
-        let (padded, padding) = match SamePadding::of(input, conv.kernel, conv.stride) {
-            SamePadding::Even(padding) => (None, padding),
-            SamePadding::Uneven(sides) => (Some(input.pad(sides, "constant", 0.0)), [0, 0]),
+        let (padded, padding) = match Sides::of(self.padding, input, conv.window()) {
+            Sides::Even(padding) => (None, padding),
+            Sides::Uneven(sides) => (Some(input.pad(sides, "constant", 0.0)), [0, 0]),
         };
         let input = padded.as_ref().unwrap_or(input);
-        input.conv2d(weight, None::<Tensor>, [stride; 2], padding, [1, 1], 1)
+        let dilation = [axis(conv.dilation); 2];
+        input.conv2d(weight, None::<Tensor>, [stride; 2], padding, dilation, 1)
+    }
+
+    /// The backbone's batch norm `name` over the second axis of `[N, C, H, W]`.
+    pub(super) fn batch_norm(&mut self, name: &str, input: &Tensor) -> Tensor {
+        self.batch_norm_with(name, input, self.epsilon)
     }
 
     /// The batch norm `name` over the second axis of `[N, C]` or `[N, C, H, W]`.
-    pub(super) fn batch_norm(&mut self, name: &str, input: &Tensor) -> Tensor {
+    pub(super) fn batch_norm_with(&mut self, name: &str, input: &Tensor, epsilon: f64) -> Tensor {
         let field = |field: BatchNormField| format!("{name}.{}", field.torch_name());
         let scale = self.weight(&field(BatchNormField::Scale));
         let offset = self.weight(&field(BatchNormField::Offset));
@@ -73,8 +84,8 @@ impl<'a> Pass<'a> {
         match self.mode {
             Mode::Train => {
                 let [output, mean, variance] = match self.group {
-                    Some(group) => group.batch_norm(input, [scale, offset]),
-                    None => batch_norm(input, [scale, offset]),
+                    Some(group) => group.batch_norm(input, [scale, offset], epsilon),
+                    None => batch_norm(input, [scale, offset], epsilon),
                 };
                 let decay = self.decay;
                 for (name, value) in names.iter().zip([mean, variance]) {
@@ -92,7 +103,7 @@ impl<'a> Pass<'a> {
                     Some(&variance),
                     false,
                     0.0,
-                    BATCH_NORM_EPSILON,
+                    epsilon,
                 );
                 output
             }
@@ -107,50 +118,42 @@ impl<'a> Pass<'a> {
 }
 
 /// A batch norm by the batch: output, mean and variance.
-fn batch_norm(input: &Tensor, [scale, offset]: [&Tensor; 2]) -> [Tensor; 3] {
+fn batch_norm(input: &Tensor, [scale, offset]: [&Tensor; 2], epsilon: f64) -> [Tensor; 3] {
     let none = None::<&Tensor>;
-    let (output, mean, inverse) = input.native_batch_norm(
-        Some(scale),
-        Some(offset),
-        none,
-        none,
-        true,
-        0.0,
-        BATCH_NORM_EPSILON,
-    );
-    let variance = inverse.detach().pow_tensor_scalar(-2.0) - BATCH_NORM_EPSILON;
+    let (output, mean, inverse) =
+        input.native_batch_norm(Some(scale), Some(offset), none, none, true, 0.0, epsilon);
+    let variance = inverse.detach().pow_tensor_scalar(-2.0) - epsilon;
     [output, mean, variance]
 }
 
 /// A max pool: padding never wins.
-pub(super) fn max_pool(input: &Tensor, kernel: usize, stride: usize) -> Tensor {
-    let padded = match SamePadding::of(input, kernel, stride) {
-        SamePadding::Even([0, 0]) => input.shallow_clone(),
-        SamePadding::Even([vertical, horizontal]) => {
+pub(super) fn max_pool(input: &Tensor, padding: Padding, window: Window) -> Tensor {
+    let padded = match Sides::of(padding, input, window) {
+        Sides::Even([0, 0]) => input.shallow_clone(),
+        Sides::Even([vertical, horizontal]) => {
             let sides = [horizontal, horizontal, vertical, vertical];
             input.pad(sides, "constant", f64::NEG_INFINITY)
         }
-        SamePadding::Uneven(sides) => input.pad(sides, "constant", f64::NEG_INFINITY),
+        Sides::Uneven(sides) => input.pad(sides, "constant", f64::NEG_INFINITY),
     };
-    padded.max_pool2d([axis(kernel); 2], [axis(stride); 2], [0, 0], [1, 1], false)
+    let (kernel, stride) = (axis(window.kernel), axis(window.stride));
+    padded.max_pool2d([kernel; 2], [stride; 2], [0, 0], [1, 1], false)
 }
 
-/// TensorFlow's SAME padding: the odd row and column go to the bottom and the right.
-enum SamePadding {
+/// How much an input is padded.
+enum Sides {
     /// The same before and after: rows, columns.
     Even([i64; 2]),
     /// Left, right, top, bottom.
     Uneven([i64; 4]),
 }
 
-impl SamePadding {
-    fn of(input: &Tensor, kernel: usize, stride: usize) -> Self {
+impl Sides {
+    fn of(padding: Padding, input: &Tensor, window: Window) -> Self {
         let (_, _, height, width) = input.size4().expect("images have four axes");
-        let (kernel, stride) = (axis(kernel), axis(stride));
         let sides = |size: i64| {
-            let outputs = (size + stride - 1) / stride;
-            let padding = ((outputs - 1) * stride + kernel - size).max(0);
-            [padding / 2, padding - padding / 2]
+            let size = usize::try_from(size).expect("axes have lengths");
+            padding.sides(size, window).map(axis)
         };
         let ([top, bottom], [left, right]) = (sides(height), sides(width));
         if top == bottom && left == right {

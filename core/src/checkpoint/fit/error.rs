@@ -3,7 +3,7 @@
 use crate::arch::ResNetSpec;
 
 /// Why a source does not fill a spec.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub enum FitError {
     /// Parameters that no source tensor fills, and source tensors that are no parameter.
     #[error("the file does not hold a {spec}: {}", mismatch(missing, surplus))]
@@ -48,6 +48,21 @@ pub enum FitError {
         found: Vec<usize>,
         /// The shape that fits.
         expected: Vec<usize>,
+    },
+    /// A variance of which no root can be taken: every output would be NaN.
+    #[error(
+        "{key} cannot be variances: channel {channel} has {value}, and a variance is not negative (the batch norm's \
+         epsilon of {epsilon} does not make up for it)"
+    )]
+    Variance {
+        /// The tensor.
+        key: String,
+        /// The first channel at fault.
+        channel: usize,
+        /// Its variance.
+        value: f32,
+        /// What the batch norm adds to it.
+        epsilon: f64,
     },
     /// A tensor that cannot become float32.
     #[error("{key} cannot be a weight: {detail}")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use detcon_core::arch::Normalization;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,7 +12,7 @@ use super::binary::{Message, take};
 use super::contract::Input;
 use super::input::{self, Data, Images, Tensor};
 use super::object;
-use crate::engine::Lane;
+use crate::engine::{Form, Lane};
 use crate::http::{Problem, invalid};
 use detcon_inference::Output;
 
@@ -120,31 +121,27 @@ pub(super) struct AskedOutput {
     /// Which.
     pub(super) output: Output,
     /// How.
-    pub(super) form: TensorForm,
+    pub(super) form: Form,
 }
 
-/// How a tensor is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TensorForm {
-    /// As numbers in the JSON.
-    Json,
-    /// As bytes after it.
-    Binary,
+/// How tensors are sent: as numbers in the JSON, or as bytes after it.
+const fn form_of(binary: bool) -> Form {
+    if binary { Form::Binary } else { Form::Number }
 }
 
-impl TensorForm {
-    fn of(binary: bool) -> Self {
-        if binary { Self::Binary } else { Self::Json }
-    }
+/// What a model takes and gives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer<'a> {
+    /// What can be asked for.
+    pub(super) outputs: &'a [Output],
+    /// Most images of a request.
+    pub(super) images: usize,
+    /// How images that come normalized were.
+    pub(super) normalization: Normalization,
 }
 
-/// Reads a request to a model that gives `offered`, with at most `limit` images.
-pub(super) fn read(
-    headers: &HeaderMap,
-    body: Bytes,
-    offered: &[Output],
-    limit: usize,
-) -> Result<Asked, Problem> {
+/// Reads a request to a model.
+pub(super) fn read(headers: &HeaderMap, body: Bytes, offer: Offer<'_>) -> Result<Asked, Problem> {
     match Message::of(headers, body)? {
         // As Triton does: what comes as bytes goes as bytes.
         Message::Raw(image) if !image.is_empty() => Ok(Asked {
@@ -152,26 +149,21 @@ pub(super) fn read(
             timeout: None,
             lane: None,
             images: Images::Encoded(vec![image]),
-            outputs: outputs(None, TensorForm::Binary, offered)?,
+            outputs: outputs(None, Form::Binary, offer.outputs)?,
         }),
         Message::Raw(_) => Err(Problem::EmptyBody),
-        Message::Parts { json, tensors } => parts(&json, tensors, offered, limit),
+        Message::Parts { json, tensors } => parts(&json, tensors, offer),
     }
 }
 
-fn parts(
-    json: &[u8],
-    mut tensors: Bytes,
-    offered: &[Output],
-    limit: usize,
-) -> Result<Asked, Problem> {
+fn parts(json: &[u8], mut tensors: Bytes, offer: Offer<'_>) -> Result<Asked, Problem> {
     if json.is_empty() {
         return Err(Problem::EmptyBody);
     }
     let request: InferenceRequest<'_> = object(json)?;
     let parameters = request.parameters.unwrap_or_default();
-    let form = TensorForm::of(parameters.binary_data_output.unwrap_or(false));
-    let outputs = outputs(request.outputs, form, offered)?;
+    let form = form_of(parameters.binary_data_output.unwrap_or(false));
+    let outputs = outputs(request.outputs, form, offer.outputs)?;
     let [given] = request.inputs.as_slice() else {
         let detail = format!(
             "there are {} of them, and a request has one of {}",
@@ -180,7 +172,7 @@ fn parts(
         );
         return Err(invalid("inputs", detail));
     };
-    let images = images(given, &mut tensors, limit)?;
+    let images = images(given, &mut tensors, offer)?;
     if !tensors.is_empty() {
         let detail = format!("{} bytes are left after the tensors", tensors.len());
         return Err(invalid("binary_data_size", detail));
@@ -204,7 +196,11 @@ const fn lane(priority: u64) -> Option<Lane> {
     }
 }
 
-fn images(given: &RequestInput<'_>, tensors: &mut Bytes, limit: usize) -> Result<Images, Problem> {
+fn images(
+    given: &RequestInput<'_>,
+    tensors: &mut Bytes,
+    offer: Offer<'_>,
+) -> Result<Images, Problem> {
     let shown: String = given.name.chars().take(100).collect();
     let unknown = || {
         let detail = format!(
@@ -222,7 +218,7 @@ fn images(given: &RequestInput<'_>, tensors: &mut Bytes, limit: usize) -> Result
             format!("its datatype is {datatype}, not {found:?}"),
         ));
     }
-    let tensor = Tensor::new(input, &given.shape, limit)?;
+    let tensor = Tensor::new(input, &given.shape, offer.images)?;
     let parameters = given.parameters.as_ref();
     let size = parameters.and_then(|parameters| parameters.binary_data_size);
     let data = match (size, given.data) {
@@ -233,12 +229,12 @@ fn images(given: &RequestInput<'_>, tensors: &mut Bytes, limit: usize) -> Result
             return Err(invalid(name, "it has data and binary_data_size: give one"));
         }
     };
-    input::images(tensor, data)
+    input::images(tensor, data, offer.normalization)
 }
 
 fn outputs(
     asked: Option<Vec<RequestOutput>>,
-    otherwise: TensorForm,
+    otherwise: Form,
     offered: &[Output],
 ) -> Result<Vec<AskedOutput>, Problem> {
     let asked = asked.unwrap_or_default();
@@ -250,7 +246,7 @@ fn outputs(
             return Err(invalid("outputs", format!("{name} is asked for twice")));
         }
         let binary = parameters.and_then(|parameters| parameters.binary_data);
-        let form = binary.map_or(otherwise, TensorForm::of);
+        let form = binary.map_or(otherwise, form_of);
         outputs.push(AskedOutput { output, form });
     }
     if outputs.is_empty() {

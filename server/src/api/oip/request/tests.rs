@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use super::super::binary::JSON_LENGTH;
 use super::*;
 
-const OFFERED: [Output; 2] = [Output::Embedding, Output::Features(Stage::C5)];
+const OFFER: Offer<'static> = Offer {
+    outputs: &[Output::Embedding, Output::Features(Stage::C5)],
+    images: 4,
+    normalization: Normalization::IMAGENET,
+};
 
 /// A request whose tensors follow its JSON.
 fn asked(request: &Value, tensors: &[u8]) -> Result<Asked, Problem> {
@@ -13,7 +17,7 @@ fn asked(request: &Value, tensors: &[u8]) -> Result<Asked, Problem> {
     let length = HeaderValue::from(json.len());
     let headers = HeaderMap::from_iter([(JSON_LENGTH, length)]);
     let body = [json.as_bytes(), tensors].concat();
-    read(&headers, body.into(), &OFFERED, 4)
+    read(&headers, body.into(), OFFER)
 }
 
 fn one(input: &Value) -> Value {
@@ -50,9 +54,9 @@ fn files_come_as_bytes_as_base64_and_as_the_whole_body() {
         assert_eq!(images, [&b"AB"[..], b"CDE"]);
     }
     let headers = HeaderMap::from_iter([(JSON_LENGTH, HeaderValue::from(0))]);
-    let raw = read(&headers, Bytes::from_static(b"AB"), &OFFERED, 4).unwrap();
+    let raw = read(&headers, Bytes::from_static(b"AB"), OFFER).unwrap();
     assert!(matches!(raw.images, Images::Encoded(images) if images == [&b"AB"[..]]));
-    assert_eq!(raw.outputs[0].form, TensorForm::Binary);
+    assert_eq!(raw.outputs[0].form, Form::Binary);
 }
 
 #[test]
@@ -109,11 +113,11 @@ fn outputs_are_those_that_are_asked_for_in_the_form_that_is_asked_for() {
     let expected = [
         AskedOutput {
             output: Output::Features(Stage::C5),
-            form: TensorForm::Binary,
+            form: Form::Binary,
         },
         AskedOutput {
             output: Output::Embedding,
-            form: TensorForm::Json,
+            form: Form::Number,
         },
     ];
     assert_eq!(asked.outputs, expected);
@@ -243,13 +247,8 @@ fn requests_of_another_shape_are_refused() {
         assert_eq!(refused.status(), 400);
         assert!(refused.to_string().contains(told), "{request}: {refused}");
     }
-    let broken = read(
-        &HeaderMap::new(),
-        Bytes::from_static(b"{\"inputs\""),
-        &OFFERED,
-        4,
-    );
+    let broken = read(&HeaderMap::new(), Bytes::from_static(b"{\"inputs\""), OFFER);
     assert!(matches!(broken, Err(Problem::MalformedJson { .. })));
-    let empty = read(&HeaderMap::new(), Bytes::new(), &OFFERED, 4);
+    let empty = read(&HeaderMap::new(), Bytes::new(), OFFER);
     assert_eq!(empty.unwrap_err(), Problem::EmptyBody);
 }
