@@ -1,5 +1,7 @@
 //! Values that no run could have.
 
+use detcon_core::arch::Padding;
+
 use super::{Recipe, RecipeError, Span};
 use crate::augment::ViewSettings;
 
@@ -11,6 +13,13 @@ impl Recipe {
     pub(super) fn check(&self) -> Result<(), RecipeError> {
         let positive = "it must be above 0";
         require(self.batch > 0, "batch", self.batch, positive)?;
+        let named = self.arch.0.padding() != Padding::Same;
+        require(
+            !named,
+            "arch",
+            self.arch.0,
+            "say its padding by the key padding",
+        )?;
         let divides = self.parts > 0 && self.batch.is_multiple_of(u64::from(self.parts));
         require(divides, "parts", self.parts, "it must divide batch")?;
         require(
