@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench openapi fuzz clean
+.PHONY: help serve learn learn-photographs test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,10 @@ bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measu
 learn: .deps/libtorch ## pretrains on drawn objects, with their masks and with shuffled ones, and judges both (minutes)
 	$(CARGO) build --release --locked --package detcon-trainer
 	scripts/learn.sh
+
+learn-photographs: .deps/onnxruntime .deps/libtorch .deps/scikit-image ## what masks are worth on photographs from Debian packages, which it fetches (hours; SEEDS, STEPS)
+	$(CARGO) build --release --locked --package detcon-trainer --package detcon-server
+	scripts/learn_photographs.sh
 
 openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json

@@ -61,7 +61,8 @@ impl TryFrom<u32> for InputSize {
     }
 }
 
-/// A window of an image at another size, as upstream resizes its crops. It is cut where it leaves the image.
+/// A window of an image at another size, as upstream resizes its crops. It is cut where it leaves the image, and
+/// flipped before it is resized.
 ///
 /// # Panics
 /// Where the window or the size is empty.
@@ -69,6 +70,7 @@ impl TryFrom<u32> for InputSize {
 pub fn resize_window(
     image: &RgbImage,
     window: Window,
+    flip: Flip,
     [height, width]: [u32; 2],
     scratch: &mut Scratch,
 ) -> RgbImage {
@@ -83,8 +85,32 @@ pub fn resize_window(
         "a window shows something"
     );
     let mut output = vec![0; height as usize * width as usize * 3];
-    bicubic::resize(image, window, &mut output, width as usize, scratch);
+    let shown = Shown { window, flip };
+    bicubic::resize(image, shown, &mut output, width as usize, scratch);
     RgbImage::new(width, height, output).expect("height times width pixels")
+}
+
+/// Whether a view is mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flip {
+    /// It is not.
+    None,
+    /// Left becomes right.
+    LeftRight,
+}
+
+/// What is resized of an image.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    window: Window,
+    flip: Flip,
+}
+
+impl From<Window> for Shown {
+    fn from(window: Window) -> Self {
+        let flip = Flip::None;
+        Self { window, flip }
+    }
 }
 
 /// Why preprocessing is impossible as asked.
@@ -228,7 +254,7 @@ impl Preprocess {
         let mut output = vec![0; rows as usize * columns as usize * 3];
         match self.interpolation {
             Interpolation::Bicubic => {
-                bicubic::resize(image, window, &mut output, columns as usize, scratch);
+                bicubic::resize(image, window.into(), &mut output, columns as usize, scratch);
             }
         }
         RgbImage::new(columns, rows, output).expect("rows times columns pixels")
@@ -249,7 +275,7 @@ impl Preprocess {
         let window = self.window(image.height(), image.width());
         match self.interpolation {
             Interpolation::Bicubic => {
-                bicubic::resize(image, window, output, self.size() as usize, scratch);
+                bicubic::resize(image, window.into(), output, self.size() as usize, scratch);
             }
         }
     }

@@ -86,7 +86,7 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "trainer/src",
-        names: "commands report export finetune probe frozen run judge loader recipe learner \
+        names: "commands report export finetune probe frozen run judge loader memory recipe learner \
             optimizer schedule objective network augment distributed device objects masks shards \
             sample example tfrecord tensor random",
         exceptions: &[],

@@ -119,6 +119,18 @@ impl Tensors {
         self.array(name, Dtype::I32, i32::from_le_bytes)
     }
 
+    /// A float64 tensor, if the file has it.
+    #[must_use]
+    pub fn f64(&self, name: &str) -> Option<Array<f64>> {
+        self.array(name, Dtype::F64, f64::from_le_bytes)
+    }
+
+    /// An int64 tensor, if the file has it.
+    #[must_use]
+    pub fn i64(&self, name: &str) -> Option<Array<i64>> {
+        self.array(name, Dtype::I64, i64::from_le_bytes)
+    }
+
     fn parsed(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.bytes).expect("a golden file is well-formed")
     }

@@ -6,6 +6,7 @@ pub(crate) mod export;
 pub(crate) mod finetune;
 pub(crate) mod masks;
 pub(crate) mod objects;
+mod outline;
 #[cfg(feature = "torch")]
 pub(crate) mod pretrain;
 #[cfg(feature = "torch")]

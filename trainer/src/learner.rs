@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tch::{Device, Reduction, Tensor, no_grad};
 
 use crate::distributed::{DistributedError, Group};
-use crate::network::{Network, Predictor};
-use crate::objective::{LossSettings, RegionVectors, Regions, detcon_loss};
+use crate::network::{Network, NetworkError, Predictor, serves_contrast};
+use crate::objective::{Bounds, LossSettings, RegionVectors, Regions, bounds, detcon_loss};
 use crate::optimizer::{Optimizer, Slot};
 use crate::schedule::{LearningRate, TargetDecay};
 use crate::tensor::axis;
@@ -18,11 +18,11 @@ mod logs;
 mod outputs;
 mod state;
 
-use self::logs::Means;
+use self::logs::{Losses, Means};
 use self::outputs::Outputs;
 
 pub use self::logs::{Logs, Spread};
-pub use self::outputs::Precision;
+pub use self::outputs::{Precision, TrainingMode};
 pub(crate) use self::state::part;
 pub use self::state::{Kept, State};
 
@@ -82,6 +82,8 @@ impl Batch {
 /// What decides a run's steps beside its networks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnerSettings {
+    /// What teaches the backbone.
+    pub mode: TrainingMode,
     /// The contrastive loss.
     pub loss: LossSettings,
     /// The rate of each step.
@@ -157,6 +159,20 @@ impl Learner {
         self
     }
 
+    /// Starts from other weights: `load` puts them in place of the online network's, and the target is its copy.
+    pub(crate) fn started_from(
+        mut self,
+        load: impl FnOnce(&mut Network) -> Result<(), NetworkError>,
+    ) -> Result<Self, NetworkError> {
+        let mut online = self.online.copy();
+        load(&mut online)?;
+        if let Teacher::Target(target) = &mut self.teacher {
+            **target = online.copy();
+        }
+        self.online = online.differentiable();
+        Ok(self)
+    }
+
     /// Goes on at a step instead of the first.
     #[must_use]
     pub const fn at_step(mut self, step: u64) -> Self {
@@ -200,7 +216,7 @@ impl Learner {
         let mut sum = Vec::new();
         for part in &parts {
             let loss = self.part_loss(part, &mut means);
-            let tensors: Vec<&Tensor> = self.online.weights().values().collect();
+            let tensors: Vec<&Tensor> = self.learned().map(|(_, weight)| weight).collect();
             let gradients = Tensor::run_backward(&[&loss], &tensors, false, false);
             if sum.is_empty() {
                 sum = gradients;
@@ -224,11 +240,19 @@ impl Learner {
             group.check()?;
         }
         let rate = self.settings.learning_rate.at(self.step);
-        let logs = Logs::new(logs, rate, self.settings.target_decay.at(self.step));
-        Ok((
-            self.online.weights().keys().cloned().zip(sum).collect(),
-            logs,
-        ))
+        let logs = Logs::new(&logs, rate, self.settings.target_decay.at(self.step));
+        let names = self.learned().map(|(name, _)| name.clone());
+        Ok((names.zip(sum).collect(), logs))
+    }
+
+    /// The weights that the loss depends on.
+    fn learned(&self) -> impl Iterator<Item = (&String, &Tensor)> {
+        let contrast = match self.settings.mode {
+            TrainingMode::SelfSupervised | TrainingMode::Both => true,
+            TrainingMode::Supervised => false,
+        };
+        let weights = self.online.weights().iter();
+        weights.filter(move |(name, _)| contrast || !serves_contrast(name))
     }
 
     /// The loss of a batch, to be differentiated: the first half of [`gradients`](Self::gradients).
@@ -238,45 +262,67 @@ impl Learner {
 
     /// The loss of one part, of which `means` takes note.
     fn part_loss(&mut self, batch: &Batch, means: &mut Means) -> Tensor {
-        let precision = self.settings.precision;
+        let LearnerSettings {
+            mode, precision, ..
+        } = self.settings;
         let outputs = batch.views.each_ref();
-        let outputs = outputs.map(|view| Outputs::of(&mut self.online, view, precision));
+        let outputs = outputs.map(|view| Outputs::of(&mut self.online, view, mode, precision));
         let contrast = self.contrast(&outputs, batch);
         let classification = classification(&outputs[0].logits, &batch.labels);
-        means.add(&contrast, &classification, &outputs[0]);
-        contrast + classification
+        let losses = Losses {
+            contrast: contrast.as_ref(),
+            classification: &classification,
+        };
+        means.add(&losses, &outputs[0]);
+        match contrast {
+            Some(contrast) => contrast.loss + classification,
+            None => classification,
+        }
     }
 
-    fn contrast(&mut self, outputs: &[Outputs; 2], batch: &Batch) -> Tensor {
-        let precision = self.settings.precision;
-        let mut targets = match &mut self.teacher {
-            Teacher::Target(target) => no_grad(|| {
+    /// The contrastive loss and its bounds, where the mode has one. The target's moving averages move in any.
+    fn contrast(&mut self, outputs: &[Outputs; 2], batch: &Batch) -> Option<Contrast> {
+        let LearnerSettings {
+            mode, precision, ..
+        } = self.settings;
+        let of_views = match &mut self.teacher {
+            Teacher::Target(target) => Some(no_grad(|| {
                 let views = batch.views.each_ref();
-                views.map(|view| Outputs::of(target, view, precision).projections)
-            }),
-            Teacher::Itself => outputs.each_ref().map(|of| of.projections.shallow_clone()),
+                views.map(|view| Outputs::of(target, view, mode, precision))
+            })),
+            Teacher::Itself => None,
         };
+        let [Some(first), Some(second)] = outputs.each_ref().map(|of| of.regions.as_ref()) else {
+            return None;
+        };
+        let [one, other] = of_views.as_ref().unwrap_or(outputs);
+        let targets = [one.regions.as_ref()?, other.regions.as_ref()?];
+        let mut targets = targets.map(|of| of.projections.shallow_clone());
         let mut own = 0;
         if let Some(group) = &self.group {
             own = axis(group.share().rank()) * batch.labels.size()[0];
             targets = targets.map(|projections| group.gather(&projections));
         }
-        let [first, second] = outputs;
+        let settings = self.settings.loss;
         let predictions = region_vectors([&first.predictions, &second.predictions], batch);
+        let all = targets[0].size()[0] * targets[0].size()[1];
+        let ids = batch.views.each_ref().map(|view| view.regions.ids());
         let targets = region_vectors(targets.each_ref(), batch);
-        detcon_loss(predictions, targets, own, self.settings.loss)
+        Some(Contrast {
+            loss: detcon_loss(predictions, targets, own, settings),
+            bounds: bounds(ids, all, settings.local_negatives),
+        })
     }
 
-    /// Updates the weights by their gradients, then moves the target.
-    ///
-    /// # Panics
-    /// Where a gradient is missing.
+    /// Updates the weights that have gradients by them, then moves the target.
     pub fn update(&mut self, gradients: &Gradients) {
         let rate = self.settings.learning_rate.at(self.step);
         let decay = self.settings.target_decay.at(self.step);
         let optimizer = &mut self.optimizer;
         self.online.update(|name, weight, regularised| {
-            let gradient = &gradients[name];
+            let Some(gradient) = gradients.get(name) else {
+                return; // the mode does not teach it
+            };
             optimizer.update(
                 &mut Slot {
                     name,
@@ -292,6 +338,12 @@ impl Learner {
         }
         self.step += 1;
     }
+}
+
+/// The contrastive loss of a batch, and between what it lies.
+struct Contrast {
+    loss: Tensor,
+    bounds: Bounds,
 }
 
 /// Vectors of both views with the ids of their regions.

@@ -12,7 +12,8 @@
 //! - `export`: a run's checkpoint to a model directory;
 //! - `frozen`: a model directory's backbone; `finetune`: segmentation heads on its features; `probe`: how good
 //!   they are;
-//! - `loader`: a data set to batches; `learner`: the step; `run`: steps, metrics and checkpoints, by a `recipe`;
+//! - `loader`: a data set to batches; `learner`: the step; `memory`: what it takes; `run`: steps, metrics and
+//!   checkpoints, by a `recipe`;
 //!   [`report`]: a run on one page; [`random`]:
 //!   random numbers that do not depend on who drew before.
 
@@ -36,6 +37,8 @@ pub mod learner;
 #[cfg(feature = "torch")]
 pub mod loader;
 pub mod masks;
+#[cfg(feature = "torch")]
+pub mod memory;
 #[cfg(feature = "torch")]
 pub mod network;
 #[cfg(feature = "torch")]

@@ -18,12 +18,14 @@ mod batch;
 mod crop;
 mod data_set;
 mod error;
+mod mask;
 mod order;
 mod views;
 
 pub use self::batch::HostBatch;
 pub use self::data_set::{DataPlace, DataSet};
 pub use self::error::LoaderError;
+pub use self::mask::Cells;
 pub use self::views::{DrawnImage, DrawnView};
 
 use self::order::Order;

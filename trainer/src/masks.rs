@@ -22,7 +22,7 @@ mod source;
 mod summary;
 mod work;
 
-pub use self::annotations::Annotations;
+pub use self::annotations::{Annotations, WithoutOutline};
 pub use self::error::MasksError;
 pub use self::layout::Layout;
 #[cfg(feature = "torch")]

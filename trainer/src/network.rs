@@ -26,6 +26,7 @@ mod update;
 
 pub use self::average::MovingAverage;
 pub use self::error::NetworkError;
+pub(crate) use self::heads::serves_contrast;
 pub use self::heads::{HeadSpec, Predictor};
 pub use self::layers::{Mode, Pass};
 pub use self::table::{Role, Row, table};

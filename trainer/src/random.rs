@@ -25,6 +25,19 @@ pub fn uniform(random: &mut impl RngCore) -> f64 {
     f64::from(random.next_u32()) / (f64::from(u32::MAX) + 1.0)
 }
 
+/// In [0, 1), on a grid of 2^-23: as TensorFlow draws 32-bit numbers, exact in them.
+pub fn uniform_23(random: &mut impl RngCore) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "23 bits")]
+    let bits = (random.next_u32() >> 9) as f32;
+    bits / 8_388_608.0
+}
+
+/// A seed of its own for a purpose, as one random key is split into several.
+#[must_use]
+pub fn split(seed: u64, purpose: &str) -> u64 {
+    stream(seed, purpose, &[]).next_u64()
+}
+
 /// Between two numbers.
 pub fn within([least, most]: [f64; 2], random: &mut impl RngCore) -> f64 {
     least + (most - least) * uniform(random)

@@ -10,11 +10,12 @@ use tch::Device;
 use toml::Table;
 
 use crate::augment::ViewSettings;
-use crate::learner::{Learner, LearnerSettings, Precision};
+use crate::learner::{Learner, LearnerSettings, Precision, TrainingMode};
 use crate::masks::{MaskSource, Segmentation};
 use crate::network::{HeadSpec, Network, Predictor};
 use crate::objective::{LocalNegatives, LossSettings};
 use crate::optimizer::{AdamW, AdamWSettings, Lars, LarsSettings, Optimizer};
+use crate::random::split;
 use crate::schedule::{LearningRate, TargetDecay};
 
 mod check;
@@ -87,7 +88,28 @@ pub struct CropSettings {
     pub aspect: [f64; 2],
 }
 
-/// How masks are made of images that come without: Felzenszwalb's segments. Shards and annotations bring theirs.
+/// How the target of DetCon-B starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetStart {
+    /// With weights of its own, from a random stream of its own: `_make_initial_state` of upstream's `detcon_b.py`.
+    Own,
+    /// As a copy of the online network. Upstream remarks there that one stream for both made no significant difference.
+    Copy,
+}
+
+/// How the objects of annotations become regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectMasks {
+    /// Drawn into one map, the later over the earlier.
+    Flat,
+    /// Each for itself: cells may belong to several. Of an image's objects the first sixteen.
+    Overlapping,
+}
+
+/// Which masks are used, and how they are made of images that come without: Felzenszwalb's segments. Shards and
+/// annotations bring theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskRecipe {
@@ -97,6 +119,10 @@ pub struct MaskRecipe {
     pub sigma: f64,
     /// Smallest segment, in pixels.
     pub min_size: u32,
+    /// Which of the masks that shards store for an image, from 0 (upstream: `fh_mask_to_use`).
+    pub stored: usize,
+    /// How the objects of annotations become regions.
+    pub objects: ObjectMasks,
 }
 
 impl From<MaskRecipe> for MaskSource {
@@ -129,6 +155,8 @@ pub struct CollapseSettings {
 pub struct Recipe {
     /// The objective.
     pub method: Method,
+    /// What teaches the backbone.
+    pub training_mode: TrainingMode,
     /// The backbone, padding aside.
     pub arch: Arch,
     /// Where it pads: `same`, as the published code, or `symmetric`, as PyTorch's networks and so Detectron2's.
@@ -145,9 +173,13 @@ pub struct Recipe {
     pub image_size: u32,
     /// Regions drawn from each view, with replacement.
     pub mask_samples: usize,
-    /// Rate for a batch of 256; it grows with the batch.
+    /// Rate for a batch of 256.
     pub base_learning_rate: f64,
-    /// What the target keeps of itself in the first step; it goes to 1. DetCon-S has no target.
+    /// Whether the rate grows with the batch.
+    pub scale_by_batch: bool,
+    /// How the target starts. DetCon-S has no target.
+    pub target_start: TargetStart,
+    /// What the target keeps of itself in the first step; it goes to 1.
     pub target_decay: f64,
     /// Length of the run.
     pub duration: Span,
@@ -176,6 +208,7 @@ impl Default for Recipe {
         let [first_view, second_view] = ViewSettings::UPSTREAM;
         Self {
             method: Method::DetConB,
+            training_mode: TrainingMode::SelfSupervised,
             arch: Arch("resnet50".parse().expect("a name of the table")),
             padding: Padding::Same,
             seed: 0,
@@ -185,6 +218,8 @@ impl Default for Recipe {
             image_size: 224,
             mask_samples: 16,
             base_learning_rate: 0.2,
+            scale_by_batch: true,
+            target_start: TargetStart::Own,
             target_decay: 0.996,
             duration: Span::Epochs(1000.0),
             warmup: Span::Epochs(10.0),
@@ -211,6 +246,8 @@ impl Default for Recipe {
                 scale: 1000.0,
                 sigma: 0.8,
                 min_size: 1000,
+                stored: 0,
+                objects: ObjectMasks::Flat,
             },
             crop: CropSettings {
                 area: [0.08, 1.0],
@@ -225,12 +262,12 @@ impl Default for Recipe {
 impl Recipe {
     /// Reads a recipe, with `KEY=VALUE` in place of what it says (`loss.temperature=0.2`).
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self, RecipeError> {
-        let mut table: Table = toml::from_str(text).map_err(|error| RecipeError::toml(&error))?;
-        for assignment in overrides {
-            overrides::apply(&mut table, assignment)?;
-        }
+        let table: Table = toml::from_str(text).map_err(|error| RecipeError::toml(&error))?;
         let mut whole = Table::try_from(Self::default()).map_err(RecipeError::unwritten)?;
         overrides::merge(&mut whole, table);
+        for assignment in overrides {
+            overrides::apply(&mut whole, assignment)?;
+        }
         let recipe: Self = whole
             .try_into()
             .map_err(|error| RecipeError::toml(&error))?;
@@ -252,6 +289,15 @@ impl Recipe {
         toml::to_string(self).map_err(RecipeError::unwritten)
     }
 
+    /// Refuses a warm-up that is longer than the run, now that the number of images says what an epoch is.
+    pub fn check_on(&self, images: u64) -> Result<(), RecipeError> {
+        let [warmup, steps] = [self.warmup, self.duration].map(|it| it.steps(images, self.batch));
+        if warmup <= steps {
+            return Ok(());
+        }
+        Err(RecipeError::Warmup { warmup, steps })
+    }
+
     /// Steps of the run on a data set of so many images.
     #[must_use]
     pub fn steps(&self, images: u64) -> u64 {
@@ -263,10 +309,15 @@ impl Recipe {
     pub fn learner_settings(&self, images: u64) -> LearnerSettings {
         let max_steps = self.steps(images);
         LearnerSettings {
+            mode: self.training_mode,
             loss: self.loss,
             learning_rate: LearningRate {
                 base: self.base_learning_rate,
-                batch: self.batch,
+                batch: if self.scale_by_batch {
+                    self.batch
+                } else {
+                    LearningRate::BASE_BATCH
+                },
                 warmup_steps: self.warmup.steps(images, self.batch),
                 max_steps,
             },
@@ -307,6 +358,18 @@ impl Recipe {
             OptimizerSettings::Lars(settings) => Optimizer::Lars(Lars::new(settings)),
             OptimizerSettings::AdamW(settings) => Optimizer::AdamW(AdamW::new(settings)),
         };
-        Learner::new(self.learner_settings(images), network, None, optimizer)
+        let target = self.target(device);
+        Learner::new(self.learner_settings(images), network, target, optimizer)
+    }
+
+    /// The target before the first step, where it is no copy of the online network.
+    fn target(&self, device: Device) -> Option<Network> {
+        match (self.method, self.target_start) {
+            (Method::DetConB, TargetStart::Own) => {
+                let seed = split(self.seed, "target");
+                Some(Network::new(self.arch.0, self.heads(), seed, device))
+            }
+            (Method::DetConB, TargetStart::Copy) | (Method::DetConS, _) => None,
+        }
     }
 }

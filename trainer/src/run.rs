@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! RUN/recipe.toml                    every setting
+//! RUN/run.json                       its images, and what its weights started from
 //! RUN/metrics.jsonl                  one line a step
 //! RUN/tensorboard/                   the same numbers for TensorBoard
 //! RUN/checkpoints/00000120/          state.safetensors, state.json, model.safetensors, heads.safetensors
@@ -11,7 +12,6 @@
 //! Of several ranks the first writes, and all read: the folder is one that all of them see.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +22,10 @@ use tch::Device;
 
 use crate::distributed::{DistributedError, Group, Share};
 use crate::judge::Judge;
+use crate::learner::TrainingMode;
 use crate::learner::{Learner, Logs};
 use crate::loader::{DataPlace, DataSet, Loader};
+use crate::masks::WithoutOutline;
 use crate::recipe::Recipe;
 
 mod checkpoint;
@@ -31,10 +33,13 @@ mod diagnosis;
 mod differences;
 mod error;
 mod events;
+mod folder;
+mod init;
 mod metrics;
 mod saver;
 
 use self::diagnosis::{Diagnosis, Physician};
+use self::folder::{Data, RunFolder};
 use self::metrics::Metrics;
 use self::saver::Saver;
 
@@ -44,9 +49,22 @@ pub use self::diagnosis::Illness;
 pub use self::error::RunError;
 pub use self::metrics::METRICS;
 
-/// How a run is carried out: nothing here changes what it computes.
-#[derive(Clone, Copy, Debug)]
+/// What happens where a run goes on with other images than it began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherData {
+    /// It is refused.
+    Refuse,
+    /// It goes on with them, and remembers them.
+    Accept,
+}
+
+/// How a run is begun and carried out. But for `init`, nothing here changes what it computes.
+#[derive(Clone, Debug)]
 pub struct RunOptions {
+    /// Run or model directory whose weights a new run starts from.
+    pub init: Option<PathBuf>,
+    /// What happens where the images are others.
+    pub other_data: OtherData,
     /// Threads that load images.
     pub loader_threads: NonZeroUsize,
     /// Steps between checkpoints.
@@ -80,6 +98,8 @@ pub struct StepReport {
 #[derive(Debug)]
 pub struct Run {
     folder: PathBuf,
+    /// Held while the run lives, by the rank that writes.
+    _held: Option<RunFolder>,
     recipe: Recipe,
     options: RunOptions,
     group: Option<Arc<Group>>,
@@ -98,7 +118,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Starts the run in `folder`, or goes on after its last checkpoint. A folder of another recipe is refused.
+    /// Starts the run in `folder`, or goes on after its last checkpoint. A folder of another recipe or of other data is
+    /// refused, and one that another process is at.
     pub fn open(
         folder: &Path,
         data: impl Into<DataPlace>,
@@ -119,17 +140,25 @@ impl Run {
         let share = group.as_ref().map_or(Share::WHOLE, |group| group.share());
         divide(&recipe, share)?;
         let data = Arc::new(DataSet::open(data, recipe.masks)?);
+        check(&recipe, &data)?;
+        let mut held = None;
         if share.leads() {
-            keep_recipe(folder, &recipe)?;
+            let run = RunFolder::hold(folder)?;
+            let init = options.init.as_deref();
+            run.keep(&recipe, Data::of(&data), options.other_data, init)?;
+            held = Some(run);
         }
         let mut learner = recipe.learner(data.len(), options.device);
-        if let Some(group) = &group {
-            learner = learner.among(Arc::clone(group));
-        }
+        // A checkpoint stands above what a run is to start from.
         if let Some(place) = latest(folder)? {
             learner
                 .restore(&read(&place)?, options.device)
                 .map_err(|source| RunError::Foreign { place, source })?;
+        } else if let Some(place) = &options.init {
+            learner = init::from_weights(learner, place)?;
+        }
+        if let Some(group) = &group {
+            learner = learner.among(Arc::clone(group));
         }
         let next = learner.step_number();
         let steps = recipe.steps(data.len());
@@ -144,8 +173,10 @@ impl Run {
             next,
             options.loader_threads,
         )?;
+        let saver = Saver::new(folder.to_owned(), options.keep);
         Ok(Self {
             folder: folder.to_owned(),
+            _held: held,
             recipe,
             options,
             group,
@@ -154,7 +185,7 @@ impl Run {
             loader,
             metrics,
             judge: None,
-            saver: Saver::new(folder.to_owned(), options.keep),
+            saver,
             physician: Physician::new(recipe.collapse),
             losses: (0.0, 0),
             warnings: Vec::new(),
@@ -261,6 +292,12 @@ impl Run {
         self.share().leads()
     }
 
+    /// Ids of the annotations that nobody outlined, and what becomes of them.
+    #[must_use]
+    pub fn without_outline(&self) -> Option<(&[u64], WithoutOutline)> {
+        self.data.without_outline()
+    }
+
     /// The damaged images that were passed over since it was opened, of this rank's share, and what is wrong with each.
     #[must_use]
     pub fn damaged(&self) -> BTreeMap<u64, String> {
@@ -325,22 +362,20 @@ fn divide(recipe: &Recipe, share: Share) -> Result<(), DistributedError> {
     })
 }
 
-/// Writes the recipe of a new run, or compares it with the one that is there.
-fn keep_recipe(folder: &Path, recipe: &Recipe) -> Result<(), RunError> {
-    let path = folder.join("recipe.toml");
-    let failed = |source| RunError::file(&path, source);
-    if path.exists() {
-        let there = Recipe::read(&path, &[])?;
-        let differences = differences::between(&there, recipe)?;
-        if !differences.is_empty() {
-            let folder = folder.to_owned();
-            return Err(RunError::OtherRecipe {
-                folder,
-                differences,
-            });
-        }
-        return Ok(());
+/// Refuses settings that make no sense on these images.
+fn check(recipe: &Recipe, data: &DataSet) -> Result<(), RunError> {
+    if recipe.steps(data.len()) == 0 {
+        return Err(RunError::NoSteps {
+            duration: recipe.duration,
+            images: data.len(),
+            batch: recipe.batch,
+        });
     }
-    fs::create_dir_all(folder).map_err(failed)?;
-    fs::write(&path, recipe.to_toml()?).map_err(failed)
+    recipe.check_on(data.len())?;
+    match recipe.training_mode {
+        TrainingMode::Supervised | TrainingMode::Both if !data.has_classes() => {
+            Err(RunError::NoClasses)
+        }
+        TrainingMode::SelfSupervised | TrainingMode::Supervised | TrainingMode::Both => Ok(()),
+    }
 }

@@ -4,9 +4,6 @@
 
 use std::f64::consts::PI;
 
-/// Samples for which a base learning rate is meant: it grows with the batch (Goyal et al. 2017).
-const BASE_BATCH: f64 = 256.0;
-
 /// Linear warm-up, then a half cosine to 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearningRate {
@@ -21,10 +18,14 @@ pub struct LearningRate {
 }
 
 impl LearningRate {
+    /// Samples for which a base learning rate is meant: it grows with the batch (Goyal et al. 2017), or does not where
+    /// the batch is said to be this (`lr_schedule` of upstream's `pretrain_common.py`).
+    pub const BASE_BATCH: u64 = 256;
+
     /// The rate of a step, from 0.
     #[must_use]
     pub fn at(&self, step: u64) -> f64 {
-        let scaled = self.base * float(self.batch) / BASE_BATCH;
+        let scaled = self.base * float(self.batch) / float(Self::BASE_BATCH);
         if step < self.warmup_steps {
             return scaled * float(step) / float(self.warmup_steps);
         }

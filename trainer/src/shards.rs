@@ -109,6 +109,12 @@ pub enum ShardError {
         /// The split.
         split: Split,
     },
+    /// A shard of the split under a name that ends in `.gz`.
+    #[error("{} is compressed with gzip, and shards are read as they are: unpack it (gunzip)", path.display())]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+    },
     /// One of the shards is not there.
     #[error("{} lacks {missing}", directory.display())]
     Missing {
@@ -149,13 +155,15 @@ pub enum ShardError {
 
 impl ShardError {
     /// Whether the data are at fault: a record is damaged or no sample.
-    const fn is_damage(&self) -> bool {
+    pub(crate) const fn is_damage(&self) -> bool {
         match self {
             Self::Record { source, .. } => !matches!(source, RecordError::Io { .. }),
             Self::Sample { .. } => true,
-            Self::Open { .. } | Self::None { .. } | Self::Missing { .. } | Self::Mixed { .. } => {
-                false
-            }
+            Self::Open { .. }
+            | Self::None { .. }
+            | Self::Gzip { .. }
+            | Self::Missing { .. }
+            | Self::Mixed { .. } => false,
         }
     }
 }
@@ -193,15 +201,21 @@ fn found(directory: &Path, split: Split) -> Result<Vec<ShardName>, ShardError> {
         path: directory.to_owned(),
         source,
     };
-    let mut names = Vec::new();
+    let (mut names, mut compressed) = (Vec::new(), None);
     for entry in fs::read_dir(directory).map_err(open)? {
         let name = entry.map_err(open)?.file_name();
-        let name = name
-            .to_str()
-            .and_then(|name| name.parse::<ShardName>().ok());
-        names.extend(name.filter(|name| name.split == split));
+        let name = name.to_str().unwrap_or_default();
+        let shard = |name: &str| name.parse::<ShardName>().ok();
+        names.extend(shard(name).filter(|name| name.split == split));
+        let packed = name.strip_suffix(".gz").and_then(shard);
+        if packed.is_some_and(|name| name.split == split) {
+            compressed.get_or_insert_with(|| directory.join(name));
+        }
     }
-    Ok(names)
+    match compressed {
+        Some(path) if names.is_empty() => Err(ShardError::Gzip { path }),
+        Some(_) | None => Ok(names),
+    }
 }
 
 #[cfg(test)]
@@ -249,6 +263,9 @@ mod tests {
         let mixed = folder(&["train-00000-of-00001", "train-00000-of-00002"]);
         let refusal = list(mixed.path(), Split::Train).unwrap_err();
         assert!(matches!(refusal, ShardError::Mixed { .. }));
+        let packed = folder(&["train-00000-of-00001.gz"]);
+        let refusal = list(packed.path(), Split::Train).unwrap_err();
+        assert!(matches!(refusal, ShardError::Gzip { .. }));
         let refusal = list(mixed.path(), Split::Validation).unwrap_err();
         assert!(matches!(refusal, ShardError::None { .. }));
     }

@@ -8,7 +8,7 @@
 //! Rows first, then columns: each output row is one weighted sum of four rows of the window, which compilers turn into
 //! vector code, and only the few pixels that are left take four taps more.
 
-use super::Window;
+use super::{Flip, Shown, Window};
 use crate::image::RgbImage;
 
 /// Steps between two pixels at which the cubic is evaluated (`kTableSize`).
@@ -33,16 +33,25 @@ struct Taps {
     weights: [f32; 4],
 }
 
-/// Resizes the window of the image to `output`: RGB, rows of `width` pixels.
+/// Resizes what is shown of the image to `output`: RGB, rows of `width` pixels.
 pub(super) fn resize(
     image: &RgbImage,
-    window: Window,
+    Shown { window, flip }: Shown,
     output: &mut [u8],
     width: usize,
     scratch: &mut Scratch,
 ) {
     fill_taps(&mut scratch.rows, window.height, output.len() / (3 * width));
     fill_taps(&mut scratch.columns, window.width, width);
+    match flip {
+        Flip::None => {}
+        Flip::LeftRight => {
+            let last = window.width as usize - 1;
+            for taps in &mut scratch.columns {
+                taps.at = taps.at.map(|at| last - at);
+            }
+        }
+    }
     let columns = window.width as usize * 3;
     scratch.blended.clear();
     scratch.blended.resize(columns + 1, 0.0);

@@ -7,6 +7,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::number::{self, Whole};
 use super::{Mask, PolygonBudget, RegionError};
 use crate::segment::SegmentMap;
 
@@ -15,6 +16,7 @@ use crate::segment::SegmentMap;
 #[serde(deny_unknown_fields)]
 pub struct CocoRle {
     /// Height and width.
+    #[serde(deserialize_with = "number::pair")]
     pub size: [u32; 2],
     /// The runs.
     pub counts: Counts,
@@ -46,8 +48,12 @@ impl<'de> Deserialize<'de> for Counts {
                 Ok(Counts::Compressed(text.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Counts, A::Error> {
-                Deserialize::deserialize(SeqAccessDeserializer::new(list)).map(Counts::Plain)
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Counts, A::Error> {
+                let mut counts = Vec::new();
+                while let Some(Whole(count)) = list.next_element()? {
+                    counts.push(count);
+                }
+                Ok(Counts::Plain(counts))
             }
         }
 
@@ -121,9 +127,9 @@ pub struct Annotation {
     pub kind: Kind,
 }
 
-/// What an annotation marks: COCO's `iscrowd`, 0 or 1.
+/// What an annotation marks: COCO's `iscrowd`, 0 or 1, or false or true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u8")]
+#[serde(try_from = "Whole<u8>")]
 pub enum Kind {
     /// One object.
     #[default]
@@ -132,10 +138,10 @@ pub enum Kind {
     Crowd,
 }
 
-impl TryFrom<u8> for Kind {
+impl TryFrom<Whole<u8>> for Kind {
     type Error = String;
 
-    fn try_from(iscrowd: u8) -> Result<Self, Self::Error> {
+    fn try_from(Whole(iscrowd): Whole<u8>) -> Result<Self, Self::Error> {
         match iscrowd {
             0 => Ok(Self::Instance),
             1 => Ok(Self::Crowd),

@@ -115,7 +115,7 @@ impl Mask {
     }
 
     /// Visits the row-major place of each of its pixels, column by column.
-    pub(super) fn for_each_pixel(&self, mut visit: impl FnMut(usize)) {
+    pub fn for_each_pixel(&self, mut visit: impl FnMut(usize)) {
         let (height, width) = (self.height as usize, self.width as usize);
         for place in self.runs.iter().cloned().flatten() {
             let place = place as usize;

@@ -18,3 +18,11 @@ pub(crate) fn photograph(path: &Path) -> RgbImage {
     decode(&bytes, &ImageLimits::default())
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+/// Every golden photograph, in the order of their names.
+pub(crate) fn photographs() -> Vec<RgbImage> {
+    let entries = std::fs::read_dir(folder().join("images")).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| photograph(path)).collect()
+}

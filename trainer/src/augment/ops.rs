@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 /// Weights of red, green and blue in grey, as TensorFlow's.
-const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
+pub(super) const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
 /// An image's side over its blur's kernel (BYOL's `blur_divider`).
 const BLUR_DIVIDER: f64 = 10.0;
 
@@ -86,7 +86,7 @@ pub fn blur(images: &Tensor, sigma: &Tensor) -> Tensor {
     clippy::cast_possible_truncation,
     reason = "an image's width is a small number"
 )]
-fn kernel_radius(width: i64) -> i64 {
+pub(super) fn kernel_radius(width: i64) -> i64 {
     (width as f64 / BLUR_DIVIDER / 2.0).floor() as i64
 }
 

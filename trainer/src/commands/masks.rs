@@ -15,6 +15,8 @@ use detcon_trainer::masks::{
 use detcon_trainer::shards::Split;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::outline::{WithoutOutlineArgument, tell_without_outline};
+
 #[derive(Args)]
 #[command(after_long_help = include_str!("../help/masks.txt"))]
 pub(crate) struct Arguments {
@@ -31,7 +33,8 @@ struct ImageArguments {
     /// Folder of images, or the list.
     #[arg(long)]
     input: PathBuf,
-    /// How the images lie there [default: imagefolder, or with --annotations the images that they are of].
+    /// How the images lie there [default: folders for each class, or else images without; with --annotations the images
+    /// that they are of].
     #[arg(long, value_enum)]
     layout: Option<LayoutArgument>,
     /// Folder of ImageNet's text files (synsets, metadata, validation labels) [default: the input].
@@ -56,6 +59,9 @@ struct SegmentArguments {
     /// Objects instead of segments: COCO's instances (polygons and run lengths), by the images' file names.
     #[arg(long, value_name = "JSON", conflicts_with_all = ["grid", "scale", "min_size", "sigma"])]
     annotations: Option<PathBuf>,
+    /// What becomes of annotations without a segmentation.
+    #[arg(long, value_enum, default_value_t = WithoutOutlineArgument::Skip, requires = "annotations")]
+    without_outline: WithoutOutlineArgument,
     /// Label PNGs instead of segments: a folder that holds a/b.png for the image a/b.jpg.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["annotations", "grid", "scale", "min_size", "sigma"])]
     label_maps: Option<PathBuf>,
@@ -214,10 +220,10 @@ fn source_set(images: &ImageArguments, masks: &MaskSource) -> Result<SourceSet, 
         (None, MaskSource::Annotations(annotations)) => {
             SourceSet::annotated(annotations, input, seed)
         }
-        (layout, _) => {
-            let layout = layout.unwrap_or(LayoutArgument::Imagefolder).into();
+        (None, _) => SourceSet::in_folder(input, seed),
+        (Some(layout), _) => {
             let lists = images.lists.as_deref();
-            SourceSet::find(layout, input, lists, images.split.into(), seed)
+            SourceSet::find(layout.into(), input, lists, images.split.into(), seed)
         }
     }
 }
@@ -227,7 +233,10 @@ fn mask_source(arguments: &SegmentArguments) -> Result<MaskSource, MasksError> {
         return Ok(MaskSource::Grid { rows, columns });
     }
     if let Some(path) = &arguments.annotations {
-        return Ok(MaskSource::Annotations(Annotations::read(path)?));
+        let annotations = Annotations::read(path, arguments.without_outline.into())?;
+        let (ids, what) = annotations.without_outline();
+        tell_without_outline(ids, what);
+        return Ok(MaskSource::Annotations(annotations));
     }
     if let Some(folder) = arguments.label_maps.clone() {
         return Ok(MaskSource::LabelMaps { folder });

@@ -9,10 +9,12 @@ use std::thread;
 use clap::Args;
 use detcon_trainer::judge::Judge;
 use detcon_trainer::loader::{DataPlace, DataSet};
+use detcon_trainer::memory;
 use detcon_trainer::recipe::Recipe;
-use detcon_trainer::run::{Run, RunOptions};
+use detcon_trainer::run::{OtherData, Run, RunOptions};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::outline::{WithoutOutlineArgument, tell_without_outline};
 use super::progress::Progress;
 use super::ranks::{DeviceArguments, RankArguments};
 
@@ -35,6 +37,13 @@ pub(crate) struct Arguments {
     /// Folder of the run. Started again on the same folder, it goes on after the last checkpoint.
     #[arg(long)]
     run: PathBuf,
+    /// Run or model directory whose weights a new run starts from: the backbone, and the heads that fit. The target
+    /// starts as a copy.
+    #[arg(long, value_name = "RUN|MODEL_DIR")]
+    init: Option<PathBuf>,
+    /// Goes on with other images than the run has learned from.
+    #[arg(long)]
+    other_data: bool,
     /// Threads that load images [default: one for each core].
     #[arg(long)]
     loader_threads: Option<NonZeroUsize>,
@@ -52,12 +61,16 @@ pub(crate) struct Arguments {
 
 #[derive(Args)]
 struct DataArguments {
-    /// Folder of TFRecord shards, of a folder of images for each class, or of the images of --annotations.
+    /// Folder of TFRecord shards, of a folder of images for each class, of images without classes, or of the images of
+    /// --annotations.
     #[arg(long)]
     data: PathBuf,
     /// COCO's instances of the images in --data: their objects are the masks.
     #[arg(long, value_name = "JSON")]
     annotations: Option<PathBuf>,
+    /// What becomes of annotations without a segmentation.
+    #[arg(long, value_enum, default_value_t = WithoutOutlineArgument::Skip, requires = "annotations")]
+    without_outline: WithoutOutlineArgument,
     /// Keeps the masks that are made of images in folders, for later epochs and runs.
     #[arg(long, value_name = "DIR", conflicts_with = "annotations")]
     mask_cache: Option<PathBuf>,
@@ -68,6 +81,7 @@ impl DataArguments {
         DataPlace {
             folder: self.data.clone(),
             annotations: self.annotations.clone(),
+            without_outline: self.without_outline.into(),
             mask_cache: self.mask_cache.clone(),
         }
     }
@@ -101,6 +115,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let options = RunOptions {
+        init: arguments.init.clone(),
+        other_data: if arguments.other_data {
+            OtherData::Accept
+        } else {
+            OtherData::Refuse
+        },
         loader_threads: arguments.loader_threads.unwrap_or_else(cores),
         checkpoint_every: arguments.checkpoint_every,
         keep: arguments.keep,
@@ -116,6 +136,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     )?;
     if let Some(judge) = arguments.judge.judge(&recipe)? {
         run = run.judged_by(judge);
+    }
+    if let Some((ids, what)) = run.without_outline().filter(|_| run.leads()) {
+        tell_without_outline(ids, what);
+    }
+    if run.leads() {
+        let available = arguments.device.memory(arguments.ranks.local_count());
+        let outlook = memory::outlook(&recipe, arguments.ranks.count(), available);
+        eprintln!("{outlook}");
     }
     if run.next_step() > 0 {
         eprintln!("going on at step {} of {}", run.next_step(), run.steps());

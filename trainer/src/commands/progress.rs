@@ -88,11 +88,63 @@ fn said(report: &StepReport) -> String {
     let knn = report
         .knn
         .map_or_else(String::new, |share| format!(", kNN {:.1} %", 100.0 * share));
+    let logs = &report.logs;
+    let contrast = logs.projections.map_or_else(String::new, |_| {
+        format!(
+            ", contrast {} (floor {}, chance {})",
+            significant(logs.contrast),
+            significant(logs.floor),
+            significant(logs.chance)
+        )
+    });
     format!(
-        "loss {:.3}, rate {:.3}, {:.1} images/s, {:.0} % waiting{knn}",
-        report.logs.loss,
-        report.logs.learning_rate,
-        report.images_per_second,
+        "loss {}{contrast}, rate {}, {} images/s, {:.0} % waiting{knn}",
+        significant(logs.loss),
+        significant(logs.learning_rate),
+        significant(report.images_per_second),
         100.0 * report.waiting,
     )
+}
+
+/// A number with three significant digits: 0.0003 is not 0.000.
+fn significant(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return number.to_string();
+    }
+    let rounded = format!("{number:.2e}");
+    let (digits, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
+    match exponent.parse::<i32>() {
+        Ok(exponent @ -4..=2) => {
+            let decimals = usize::try_from(2 - exponent).unwrap_or(0);
+            format!("{number:.decimals$}")
+        }
+        Ok(exponent @ 3..=9) => {
+            let unit = 10_f64.powi(exponent - 2);
+            format!("{:.0}", (number / unit).round() * unit)
+        }
+        _ => format!("{digits}e{exponent}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::significant;
+
+    #[test]
+    fn numbers_have_three_significant_digits() {
+        for (number, written) in [
+            (0.0003, "0.000300"),
+            (3.2, "3.20"),
+            (0.999_9, "1.00"),
+            (12.345, "12.3"),
+            (999.6, "1000"),
+            (12_345.0, "12300"),
+            (1.5e-7, "1.50e-7"),
+            (0.0, "0"),
+            (-0.25, "-0.250"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(significant(number), written);
+        }
+    }
 }

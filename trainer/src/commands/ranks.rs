@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use detcon_trainer::device::{check_version, cuda, keep_memory};
 use detcon_trainer::distributed::{Group, Rendezvous, Share};
+use detcon_trainer::memory;
 use tch::Device;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,6 +38,17 @@ impl DeviceArguments {
     }
 }
 
+impl DeviceArguments {
+    /// Bytes of memory for one of some ranks, where that is known: of the processor's, which those on this machine share.
+    /// What a GPU has is not asked.
+    pub(crate) fn memory(&self, ranks: u64) -> Option<u64> {
+        match self.device {
+            DeviceKind::Cpu => memory::available().map(|bytes| bytes / ranks.max(1)),
+            DeviceKind::Cuda => None,
+        }
+    }
+}
+
 /// Of a run on several processes, each with its share of every batch. torchrun, SLURM and Kubeflow set these.
 #[derive(Args)]
 #[command(next_help_heading = "Ranks")]
@@ -44,6 +56,9 @@ pub(crate) struct RankArguments {
     /// Processes of the run.
     #[arg(long, env = "WORLD_SIZE", default_value = "1")]
     world_size: usize,
+    /// Those of them on this machine, which share its memory [default: all].
+    #[arg(long, env = "LOCAL_WORLD_SIZE")]
+    local_world_size: Option<usize>,
     /// This one's number.
     #[arg(long, env = "RANK", default_value = "0")]
     rank: usize,
@@ -71,6 +86,16 @@ pub(crate) struct RankArguments {
 }
 
 impl RankArguments {
+    /// Processes of the run.
+    pub(crate) const fn count(&self) -> u64 {
+        self.world_size as u64
+    }
+
+    /// Those on this machine.
+    pub(crate) fn local_count(&self) -> u64 {
+        self.local_world_size.unwrap_or(self.world_size) as u64
+    }
+
     /// Its number on its machine.
     pub(crate) const fn local_rank(&self) -> usize {
         self.local_rank

@@ -3,22 +3,29 @@
 use serde::Serialize;
 use tch::{Kind, Tensor, no_grad};
 
+use super::Contrast;
 use super::outputs::Outputs;
 use crate::distributed::Group;
 
-/// The numbers of one step, as upstream logs them: means over ranks and parts of what each had.
+/// The numbers of one step, as upstream logs them and two more: means over ranks and parts of what each had.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Logs {
     /// What is minimised: the sum of the next two.
     pub loss: f64,
-    /// The contrastive loss (upstream: `repr_loss`).
+    /// The contrastive loss (upstream: `repr_loss`); 0 where there is none.
     pub contrast: f64,
+    /// What the contrastive loss is where nothing tells regions apart.
+    pub chance: f64,
+    /// The least that it can be, with the regions that were drawn.
+    pub floor: f64,
     /// The classifier's loss on the first view (upstream: `classif_loss`).
     pub classification: f64,
-    /// Projections of the first view (upstream: `proj_mean` …).
-    pub projections: Spread,
-    /// Predictions of the first view (upstream: `pred_mean` …).
-    pub predictions: Spread,
+    /// Projections of the first view (upstream: `proj_mean` …), where there is a contrast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projections: Option<Spread>,
+    /// Predictions of the first view (upstream: `pred_mean` …), likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<Spread>,
     /// The step's learning rate (upstream: `lr`).
     pub learning_rate: f64,
     /// What the target kept of itself (upstream: `tau`).
@@ -78,8 +85,11 @@ impl Spread {
     }
 }
 
-/// Contrast, classification, and two spreads.
-const NUMBERS: usize = 2 + 2 * Spread::COUNT;
+/// The losses of a part of a batch.
+pub(super) struct Losses<'a> {
+    pub(super) contrast: Option<&'a Contrast>,
+    pub(super) classification: &'a Tensor,
+}
 
 /// The sum of what the parts of a batch have to say. It stays on the device until it is asked for.
 #[derive(Debug, Default)]
@@ -89,12 +99,19 @@ pub(super) struct Means {
 }
 
 impl Means {
-    pub(super) fn add(&mut self, contrast: &Tensor, classification: &Tensor, outputs: &Outputs) {
+    pub(super) fn add(&mut self, losses: &Losses<'_>, outputs: &Outputs) {
         no_grad(|| {
-            let mut numbers = vec![contrast.detach(), classification.detach()];
-            numbers.extend(Spread::of(&outputs.projections));
-            numbers.extend(Spread::of(&outputs.predictions));
-            let numbers = Tensor::stack(&numbers, 0).to_kind(Kind::Double);
+            let mut numbers = vec![losses.classification.detach()];
+            if let (Some(Contrast { loss, bounds }), Some(regions)) =
+                (losses.contrast, &outputs.regions)
+            {
+                numbers.extend([loss.detach()]);
+                numbers.extend([&bounds.chance, &bounds.floor].map(Tensor::shallow_clone));
+                numbers.extend(Spread::of(&regions.projections));
+                numbers.extend(Spread::of(&regions.predictions));
+            }
+            let numbers = numbers.iter().map(|number| number.to_kind(Kind::Double));
+            let numbers = Tensor::stack(&numbers.collect::<Vec<_>>(), 0);
             self.sum = Some(match self.sum.take() {
                 Some(sum) => sum + numbers,
                 None => numbers,
@@ -107,30 +124,34 @@ impl Means {
     ///
     /// # Panics
     /// Where nothing was added.
-    pub(super) fn over(self, group: Option<&Group>) -> [f64; NUMBERS] {
+    pub(super) fn over(self, group: Option<&Group>) -> Vec<f64> {
         let mut mean = self.sum.expect("a batch has parts") / f64::from(self.parts);
         if let Some(group) = group {
             group.average([&mut mean]);
         }
-        let values = Vec::<f64>::try_from(&mean).expect("a vector of doubles can be read");
-        values.try_into().expect("as many numbers as were put in")
+        Vec::<f64>::try_from(&mean).expect("a vector of doubles can be read")
     }
 }
 
 impl Logs {
-    pub(super) const fn new(
-        numbers: [f64; NUMBERS],
-        learning_rate: f64,
-        target_decay: f64,
-    ) -> Self {
-        let [contrast, classification, spreads @ ..] = numbers;
-        let [mean, deviation, normalized, rank, others @ ..] = spreads;
+    /// Of the numbers that [`Means`] took note of.
+    pub(super) fn new(numbers: &[f64], learning_rate: f64, target_decay: f64) -> Self {
+        let mut numbers = numbers.iter().copied();
+        let mut next = || numbers.next();
+        let classification = next().unwrap_or(f64::NAN);
+        let [contrast, chance, floor] = [(); 3].map(|()| next().unwrap_or(0.0));
+        let mut spread = || {
+            let numbers = [next()?, next()?, next()?, next()?];
+            Some(Spread::from(numbers))
+        };
         Self {
             loss: contrast + classification,
             contrast,
+            chance,
+            floor,
             classification,
-            projections: Spread::from([mean, deviation, normalized, rank]),
-            predictions: Spread::from(others),
+            projections: spread(),
+            predictions: spread(),
             learning_rate,
             target_decay,
         }

@@ -1,15 +1,13 @@
 //! A batch on its way to the device.
 
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::{DrawnImage, DrawnView};
-use crate::augment::{Augmentation, apply};
+use crate::augment::{Augmentation, apply, augment};
 use crate::learner::{Batch, NO_LABEL, View};
 use crate::objective::Regions;
 use crate::tensor::axis;
-
-/// Images whose colours a CPU changes at once: with the copies on the way they stay in its cache.
-const IN_CACHE: usize = 4;
 
 /// The images of a step, in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,25 +47,52 @@ impl HostBatch {
             .iter()
             .map(|image| &image.views[number])
             .collect();
-        let (images, side) = (axis(views.len()), i64::from(self.side));
-        let pixels: Vec<&[u8]> = views.iter().map(|view| view.pixels.as_slice()).collect();
-        let pixels = Tensor::from_slice(&pixels.concat()).view([images, side, side, 3]);
-        let plans: Vec<Augmentation> = views.iter().map(|view| view.plan.clone()).collect();
-        let ids = |of: fn(&DrawnView) -> &[u16]| {
-            let ids = views
-                .iter()
-                .flat_map(|view| of(view))
-                .map(|&id| i64::from(id));
-            let ids: Vec<i64> = ids.collect();
-            Tensor::from_slice(&ids)
-                .view([images, -1])
-                .to_device(device)
+        let side = i64::from(self.side);
+        let images = match device {
+            Device::Cpu => on_cpu(&views, self.side as usize),
+            Device::Cuda(_) | Device::Mps | Device::Vulkan => on_device(&views, side, device),
         };
         View {
-            images: augmented(&sent(&pixels, device), &plans),
-            regions: Regions::new(&ids(|view| &view.grid), ids(|view| &view.ids)),
+            images,
+            regions: regions(&views, device),
         }
     }
+}
+
+/// The regions that were drawn, with their cells.
+fn regions(views: &[&DrawnView], device: Device) -> Regions {
+    let images = axis(views.len());
+    let ids = views.iter().flat_map(|view| &view.ids);
+    let ids: Vec<i64> = ids.map(|&id| i64::from(id)).collect();
+    let members = views.iter().flat_map(|view| {
+        let cells = move |id| (0..view.cells.count()).map(move |cell| view.cells.holds(id, cell));
+        view.ids.iter().copied().flat_map(cells)
+    });
+    let members: Vec<bool> = members.collect();
+    let ids = Tensor::from_slice(&ids).view([images, -1]);
+    let members = Tensor::from_slice(&members).view([images, ids.size()[1], -1]);
+    Regions::overlapping(members.to_device(device), ids.to_device(device))
+}
+
+/// The views with their colours changed, float32 `[N, 3, H, W]`, image by image on all of the caller's threads.
+fn on_cpu(views: &[&DrawnView], side: usize) -> Tensor {
+    let length = 3 * side * side;
+    let mut colored = vec![0.0_f32; views.len() * length];
+    let outputs = colored.par_chunks_exact_mut(length);
+    outputs.zip(views).for_each(|(output, view)| {
+        augment(&view.pixels, side, &view.plan, output);
+    });
+    let side = axis(side);
+    Tensor::from_slice(&colored).view([-1, 3, side, side])
+}
+
+/// The same, the whole batch at once where the networks are.
+fn on_device(views: &[&DrawnView], side: i64, device: Device) -> Tensor {
+    let pixels: Vec<&[u8]> = views.iter().map(|view| view.pixels.as_slice()).collect();
+    let pixels = Tensor::from_slice(&pixels.concat()).view([-1, side, side, 3]);
+    let plans: Vec<Augmentation> = views.iter().map(|view| view.plan.clone()).collect();
+    let channels = sent(&pixels, device).permute([0, 3, 1, 2]).contiguous();
+    apply(&(channels.to_kind(Kind::Float) / 255.0), &plans)
 }
 
 /// The tensor on the device. A GPU takes it out of pinned memory while the CPU goes on.
@@ -78,21 +103,4 @@ fn sent(tensor: &Tensor, device: Device) -> Tensor {
     } else {
         tensor.to_device(device)
     }
-}
-
-/// Images of bytes, `[N, H, W, 3]`, as floats with their colours changed, `[N, 3, H, W]`.
-fn augmented(pixels: &Tensor, plans: &[Augmentation]) -> Tensor {
-    let at_once = match pixels.device() {
-        Device::Cpu => IN_CACHE,
-        Device::Cuda(_) | Device::Mps | Device::Vulkan => plans.len(),
-    };
-    let parts = pixels.split(axis(at_once), 0);
-    let parts = parts
-        .iter()
-        .zip(plans.chunks(at_once))
-        .map(|(part, plans)| {
-            let channels = part.permute([0, 3, 1, 2]).contiguous();
-            apply(&(channels.to_kind(Kind::Float) / 255.0), plans)
-        });
-    Tensor::cat(&parts.collect::<Vec<_>>(), 0)
 }

@@ -1,124 +1,173 @@
 //! The part of an image that a view shows.
 //!
-//! Source: `sample_distorted_bounding_box` of TensorFlow (`GenerateRandomCrop`), as the published `utils/dataset.py`
-//! calls it.
+//! Source: `get_random_crop_window` of the published `utils/tf_image_ops.py`, in its 32 bits, and the flip of its
+//! `preprocess_image`. Nothing is drawn twice: a side that is too long is cut to the image's.
 
-use detcon_core::preprocess::Window;
+use detcon_core::preprocess::{Flip, Window};
 use rand_chacha::rand_core::RngCore;
 
-use crate::random::{below, within};
+use crate::random::uniform_23;
 use crate::recipe::CropSettings;
 
-/// Windows that are tried before the whole image is taken.
-const ATTEMPTS: usize = 10;
-/// Least share of the image that upstream takes, whatever the settings say (`min_object_covered`).
-const COVERED: f64 = 0.1;
-
-/// Draws a window of an image of this height and width.
-pub(super) fn draw_window(
-    [height, width]: [u32; 2],
-    settings: &CropSettings,
-    random: &mut impl RngCore,
-) -> Window {
-    let attempt = |_| window([height, width], settings, random);
-    let drawn = (0..ATTEMPTS).map(attempt).find_map(|window| window);
-    drawn.unwrap_or(Window {
-        offset_y: 0,
-        offset_x: 0,
-        height,
-        width,
-    })
+/// The numbers that a window is made of, each a multiple of 2^-23 in [0, 1), in the order in which upstream draws them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draws {
+    area: f32,
+    log_ratio: f32,
+    x: f32,
+    y: f32,
 }
 
-/// One attempt: an aspect, then a height of those that the area allows, then a place.
-fn window(
-    [height, width]: [u32; 2],
-    settings: &CropSettings,
-    random: &mut impl RngCore,
-) -> Option<Window> {
-    let [rows, columns] = [height, width].map(f64::from);
-    let aspect = within(settings.aspect, random);
-    let [least, most] = settings.area.map(|share| share * rows * columns);
-    let highest = (most / aspect).sqrt().round_ties_even();
-    let highest = highest.min(((columns + 0.5) / aspect).floor()).min(rows);
-    let lowest = (least / aspect).sqrt().round_ties_even().min(highest);
-    let mut crop_height = lowest + f64::from(place(highest - lowest, random));
-    let crop_width = |height: f64| (height * aspect).round_ties_even();
-    if crop_height * crop_width(crop_height) < least {
-        crop_height += 1.0;
+impl Draws {
+    pub(super) fn new(random: &mut impl RngCore) -> Self {
+        let [area, log_ratio, x, y] = [(); 4].map(|()| uniform_23(random));
+        Self {
+            area,
+            log_ratio,
+            x,
+            y,
+        }
     }
-    if crop_height * crop_width(crop_height) > most {
-        crop_height -= 1.0;
-    }
-    let crop_width = crop_width(crop_height);
-    let area = crop_height * crop_width;
-    let fits =
-        crop_height >= 1.0 && crop_width >= 1.0 && crop_height <= rows && crop_width <= columns;
-    if !fits || area < least || area > most || area < COVERED * rows * columns {
-        return None;
-    }
-    Some(Window {
-        offset_y: place(rows - crop_height, random),
-        offset_x: place(columns - crop_width, random),
-        height: whole(crop_height),
-        width: whole(crop_width),
-    })
 }
 
-/// A whole number from 0 to `most`.
-fn place(most: f64, random: &mut impl RngCore) -> u32 {
-    let drawn = below(whole(most.max(0.0)) as usize + 1, random);
-    u32::try_from(drawn).unwrap_or(0)
+/// Whether a view is mirrored, which is drawn after its window.
+pub(super) fn draw_flip(random: &mut impl RngCore) -> Flip {
+    if uniform_23(random) < 0.5 {
+        Flip::LeftRight
+    } else {
+        Flip::None
+    }
+}
+
+/// The window of an image of this height and width that the draws lead to.
+///
+/// In an image of up to four pixels a side can round to 0, with which upstream fails: here it is one pixel.
+pub(super) fn window([height, width]: [u32; 2], settings: &CropSettings, draws: Draws) -> Window {
+    let area = between(settings.area, draws.area) * single(u64::from(height) * u64::from(width));
+    let logs = settings.aspect.map(ln);
+    let aspect = (draws.log_ratio * (logs[1] - logs[0]) + logs[0]).exp();
+    let side = |length: f32, most: u32| whole(length.round_ties_even()).clamp(1, most.max(1));
+    let crop_width = side((area * aspect).sqrt(), width);
+    let crop_height = side((area / aspect).sqrt(), height);
+    let offset = |draw: f32, room: u32| whole(draw * single(u64::from(room) + 1)).min(room);
+    Window {
+        offset_y: offset(draws.y, height.saturating_sub(crop_height)),
+        offset_x: offset(draws.x, width.saturating_sub(crop_width)),
+        height: crop_height,
+        width: crop_width,
+    }
+}
+
+/// TensorFlow's `random.uniform` of reals: each operation rounded to 32 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "TensorFlow computes in 32 bits"
+)]
+const fn between([least, most]: [f64; 2], draw: f32) -> f32 {
+    draw * (most as f32 - least as f32) + least as f32
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "TensorFlow computes in 32 bits"
+)]
+fn ln(aspect: f64) -> f32 {
+    (aspect as f32).ln()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "TensorFlow computes in 32 bits")]
+const fn single(count: u64) -> f32 {
+    count as f32
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "whole numbers within an image's side"
+    reason = "lengths within an image's side"
 )]
-const fn whole(length: f64) -> u32 {
+const fn whole(length: f32) -> u32 {
     length as u32
 }
 
 #[cfg(test)]
 mod tests {
+    use detcon_tests::golden::directory;
+    use serde_json::Value;
+
     use super::*;
     use crate::random::stream;
+    use crate::recipe::Recipe;
 
-    #[test]
-    fn windows_keep_within_the_image_the_areas_and_the_aspects() {
-        let settings = CropSettings {
-            area: [0.08, 1.0],
-            aspect: [0.75, 4.0 / 3.0],
-        };
-        let mut random = stream(2, "test", &[]);
-        let (mut areas, mut seen_x) = (Vec::new(), [false; 2]);
-        for _ in 0..4000 {
-            let window = draw_window([120, 200], &settings, &mut random);
-            let [height, width] = [window.height, window.width].map(f64::from);
-            assert!(
-                window.offset_y + window.height <= 120 && window.offset_x + window.width <= 200
-            );
-            assert!((0.72..=1.4).contains(&(width / height)), "{window:?}");
-            areas.push(height * width / 24_000.0);
-            seen_x = [
-                seen_x[0] || window.offset_x == 0,
-                seen_x[1] || window.offset_x + window.width == 200,
-            ];
-        }
-        areas.sort_by(f64::total_cmp);
-        assert!((0.1..0.12).contains(&areas[0]), "{}", areas[0]);
-        assert!(areas[3999] > 0.75, "{}", areas[3999]);
-        assert_eq!(seen_x, [true; 2]);
+    /// Draws of the published function in one place of the file, and their windows; and its distribution.
+    fn golden() -> Value {
+        let path = directory().join("objective/crop_windows.json");
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    fn size(of: &Value) -> [u32; 2] {
+        ["height", "width"].map(|side| u32::try_from(of[side].as_u64().unwrap()).unwrap())
     }
 
     #[test]
-    fn an_image_of_one_pixel_is_shown_whole() {
-        let settings = CropSettings {
-            area: [0.08, 1.0],
-            aspect: [0.75, 4.0 / 3.0],
-        };
-        let window = draw_window([1, 1], &settings, &mut stream(0, "test", &[]));
-        assert_eq!((window.height, window.width), (1, 1));
+    fn windows_are_upstreams_draw_for_draw() {
+        let cases = golden()["cases"].as_array().unwrap().clone();
+        assert!(!cases.is_empty());
+        for case in cases {
+            #[expect(clippy::cast_possible_truncation, reason = "they are 32-bit numbers")]
+            let draw = |name: &str| case[name].as_f64().unwrap() as f32;
+            let draws = Draws {
+                area: draw("u_area"),
+                log_ratio: draw("u_log_ratio"),
+                x: draw("u_x"),
+                y: draw("u_y"),
+            };
+            let found = window(size(&case), &Recipe::default().crop, draws);
+            let found = [found.offset_y, found.offset_x, found.height, found.width];
+            let expected: [u32; 4] = serde_json::from_value(case["window"].clone()).unwrap();
+            if case["degenerate"] == true {
+                // Upstream fails; here what has no length has one pixel.
+                let [height, width] = size(&case);
+                assert!(found[2] >= 1 && found[3] >= 1, "{case}");
+                assert!(found[0] + found[2] <= height && found[1] + found[3] <= width);
+            } else {
+                assert_eq!(found, expected, "{case}");
+            }
+        }
+    }
+
+    /// Percentiles of the area's share and of the aspect ratio, over as many draws as the published function's.
+    #[test]
+    fn areas_and_aspects_are_distributed_as_upstreams() {
+        for case in golden()["distribution"].as_array().unwrap() {
+            let [height, width] = size(case);
+            let mut random = stream(11, "test", &[]);
+            let (mut areas, mut aspects) = (Vec::new(), Vec::new());
+            for _ in 0..case["draws"].as_u64().unwrap() {
+                let window = window(
+                    [height, width],
+                    &Recipe::default().crop,
+                    Draws::new(&mut random),
+                );
+                let [rows, columns] = [window.height, window.width].map(f64::from);
+                areas.push(rows * columns / (f64::from(height) * f64::from(width)));
+                aspects.push(columns / rows);
+            }
+            for (key, found) in [("area_share", areas), ("aspect_ratio", aspects)] {
+                check_percentiles(key, found, &case[key]);
+            }
+        }
+    }
+
+    fn check_percentiles(what: &str, mut found: Vec<f64>, expected: &Value) {
+        found.sort_by(f64::total_cmp);
+        for (percentile, expected) in expected.as_object().unwrap() {
+            let percent: usize = percentile.parse().unwrap();
+            let quantile = found[(found.len() - 1) * percent / 100];
+            let error = quantile - expected.as_f64().unwrap();
+            assert!(
+                error.abs() <= 0.005,
+                "{what}, {percentile} %: {quantile}, off by {error}"
+            );
+        }
     }
 }

@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use detcon_core::image::RgbImage;
-use detcon_core::segment::SegmentMap;
 
 use super::LoaderError;
+use super::error::Blame;
+use super::mask::ImageMask;
+use crate::masks::{WithoutOutline, is_image};
 use crate::recipe::MaskRecipe;
 use crate::shards;
 
@@ -21,14 +25,21 @@ use self::sharded::ShardImages;
 
 /// One in so many images may be damaged.
 const TOLERATED: u64 = 100;
+/// How often reading is tried again.
+const RETRIES: u32 = 6;
+/// The wait before the first time; each further one is twice as long, 6.3 s in all.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Where a data set lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataPlace {
-    /// Folder of shards, of a folder of images for each class, or of the images that `annotations` are of.
+    /// Folder of shards, of a folder of images for each class, of images without classes, or of the images that
+    /// `annotations` are of.
     pub folder: PathBuf,
     /// COCO's instances, whose objects are the masks.
     pub annotations: Option<PathBuf>,
+    /// What becomes of instances that nobody outlined.
+    pub without_outline: WithoutOutline,
     /// Where masks that are made are kept, for the next epoch and the next run.
     pub mask_cache: Option<PathBuf>,
 }
@@ -38,6 +49,7 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for DataPlace {
         Self {
             folder: folder.as_ref().to_owned(),
             annotations: None,
+            without_outline: WithoutOutline::Skip,
             mask_cache: None,
         }
     }
@@ -47,8 +59,7 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for DataPlace {
 #[derive(Debug)]
 pub(super) struct Picture {
     pub(super) pixels: RgbImage,
-    /// Of the size of the pixels.
-    pub(super) mask: SegmentMap,
+    pub(super) mask: ImageMask,
     /// The class, from 0.
     pub(super) label: Option<u32>,
 }
@@ -70,13 +81,13 @@ pub struct DataSet {
 
 impl DataSet {
     /// Finds the images, without reading them. What the folder holds says what it is: annotations were given, it has
-    /// shards, or else folders of images, whose masks are made as `masks` says.
+    /// shards, or else images, whose masks are made as `masks` says.
     pub fn open(place: impl Into<DataPlace>, masks: MaskRecipe) -> Result<Self, LoaderError> {
         let place = place.into();
-        let source = if let Some(annotations) = &place.annotations {
-            Source::Files(ImageFiles::annotated(&place.folder, annotations)?)
+        let source = if place.annotations.is_some() {
+            Source::Files(ImageFiles::annotated(&place, masks)?)
         } else if holds_shards(&place.folder) {
-            Source::Shards(ShardImages::open(&place.folder)?)
+            Source::Shards(ShardImages::open(&place.folder, masks.stored)?)
         } else {
             Source::Files(ImageFiles::in_folders(&place, masks)?)
         };
@@ -123,7 +134,36 @@ impl DataSet {
         damaged.unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 
-    /// What `make` makes of an image, or of the next one where that is damaged.
+    /// SHA-256 of the list of its images, which is not of their pixels: the shards' records, or paths and classes, and
+    /// the annotations.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        match &self.source {
+            Source::Shards(shards) => shards.digest(),
+            Source::Files(files) => files.digest(),
+        }
+    }
+
+    /// Whether any image can have a class.
+    #[must_use]
+    pub fn has_classes(&self) -> bool {
+        match &self.source {
+            Source::Shards(_) => true,
+            Source::Files(files) => files.has_classes(),
+        }
+    }
+
+    /// Ids of the annotations that nobody outlined, and what becomes of them.
+    #[must_use]
+    pub fn without_outline(&self) -> Option<(&[u64], WithoutOutline)> {
+        match &self.source {
+            Source::Shards(_) => None,
+            Source::Files(files) => files.without_outline(),
+        }
+    }
+
+    /// What `make` makes of an image, or of the next one where that is damaged. Where it cannot be read the fault may
+    /// be the disk's: it is tried again, and then it is an error, so that batches never depend on it.
     pub(super) fn nearest_intact<T>(
         &self,
         image: u64,
@@ -131,14 +171,14 @@ impl DataSet {
     ) -> Result<T, LoaderError> {
         let mut place = image;
         loop {
-            let error = match self
-                .picture(place)
-                .and_then(|picture| make(place, &picture))
-            {
+            let error = match self.read(place).and_then(|picture| make(place, &picture)) {
                 Ok(intact) => return Ok(intact),
-                Err(error) if !error.is_damage() => return Err(error),
                 Err(error) => error,
             };
+            match error.blame() {
+                Blame::Image => {}
+                Blame::Reading | Blame::Run => return Err(error),
+            }
             let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
             damaged.insert(place, error.to_string());
             if damaged.len() as u64 > self.len() / TOLERATED {
@@ -152,13 +192,23 @@ impl DataSet {
         }
     }
 
+    /// The picture, after as many attempts as it takes.
+    fn read(&self, image: u64) -> Result<Picture, LoaderError> {
+        for attempt in 0..RETRIES {
+            match self.picture(image) {
+                Err(error) if error.blame() == Blame::Reading => {
+                    thread::sleep(FIRST_WAIT * 2_u32.pow(attempt));
+                }
+                other => return other,
+            }
+        }
+        self.picture(image)
+    }
+
     /// The pixels of an image and its class. No mask is made.
     pub(crate) fn labelled(&self, image: u64) -> Result<(RgbImage, Option<u32>), LoaderError> {
         match &self.source {
-            Source::Shards(shards) => {
-                let Picture { pixels, label, .. } = shards.picture(image)?;
-                Ok((pixels, label))
-            }
+            Source::Shards(shards) => shards.labelled(image),
             Source::Files(files) => files.labelled(image),
         }
     }
@@ -171,19 +221,19 @@ impl DataSet {
     }
 }
 
-/// Whether this is a folder of shards. One with neither shards nor folders is taken for one, which says what it lacks.
+/// Whether this is a folder of shards. One with neither shards nor images is taken for one, which says what it lacks.
 fn holds_shards(folder: &Path) -> bool {
     let Ok(entries) = folder.read_dir() else {
         return true;
     };
-    let mut folders = 0;
+    let mut others = 0;
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let name = name.to_str().map(str::parse::<shards::ShardName>);
-        if matches!(name, Some(Ok(_))) {
+        let shard = name.to_str().map(str::parse::<shards::ShardName>);
+        if matches!(shard, Some(Ok(_))) {
             return true;
         }
-        folders += usize::from(entry.path().is_dir());
+        others += usize::from(entry.path().is_dir() || is_image(Path::new(&name)));
     }
-    folders == 0
+    others == 0
 }

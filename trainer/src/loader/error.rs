@@ -73,6 +73,19 @@ pub enum LoaderError {
         /// What is wrong.
         cause: RegionError,
     },
+    /// Shards that store fewer masks for an image.
+    #[error(
+        "image {image} has {stored} masks, and --set masks.stored={asked} asks for another: give {} or less",
+        stored - 1
+    )]
+    StoredMask {
+        /// Its place in the data set.
+        image: u64,
+        /// The mask that was asked for, from 0.
+        asked: usize,
+        /// Masks that it has, at least one.
+        stored: usize,
+    },
     /// A class that the classifier does not have.
     #[error("image {image} is of class {label} (counted from 0): give --set heads.classes={} or more", label + 1)]
     Label {
@@ -96,23 +109,32 @@ pub enum LoaderError {
     Threads(#[from] ThreadPoolBuildError),
 }
 
+/// What is at fault where a picture cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// One image, in whose place others may be taken.
+    Image,
+    /// The disk or the network, which may come back.
+    Reading,
+    /// The run as it was started.
+    Run,
+}
+
 impl LoaderError {
-    /// Whether one image is at fault: others may be taken in its place.
-    pub(super) const fn is_damage(&self) -> bool {
+    pub(super) const fn blame(&self) -> Blame {
         match self {
-            Self::Shards(_)
-            | Self::Image { .. }
-            | Self::Mask { .. }
-            | Self::Read { .. }
-            | Self::Picture { .. }
-            | Self::NoMask { .. } => true,
+            Self::Shards(error) if error.is_damage() => Blame::Image,
+            Self::Image { .. } | Self::Mask { .. } | Self::Picture { .. } | Self::NoMask { .. } => {
+                Blame::Image
+            }
+            Self::Shards(_) | Self::Read { .. } | Self::Cache { .. } => Blame::Reading,
             Self::Images(_)
             | Self::Empty
             | Self::TooMany
-            | Self::Cache { .. }
+            | Self::StoredMask { .. }
             | Self::Label { .. }
             | Self::Damaged { .. }
-            | Self::Threads(_) => false,
+            | Self::Threads(_) => Blame::Run,
         }
     }
 }

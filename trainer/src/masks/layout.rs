@@ -5,7 +5,8 @@ mod imagenet;
 mod list;
 mod text;
 
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{MasksError, SourceSet};
@@ -36,6 +37,15 @@ impl Layout {
         }
     }
 
+    /// What a folder holds by itself: folders of images, one for each class, or images without classes.
+    pub(super) fn of_folder(input: &Path) -> Result<SourceSet, MasksError> {
+        let Folder { folders, images } = Folder::read(input, Path::new(""))?;
+        if folders.is_empty() && !images.is_empty() {
+            return Ok(SourceSet::without_classes("flat", input, images));
+        }
+        imagefolder::find(input)
+    }
+
     pub(super) fn find(
         self,
         input: &Path,
@@ -57,7 +67,8 @@ struct Folder {
 }
 
 impl Folder {
-    /// Reads `root/within`; the paths found are relative to `root`. Links are followed.
+    /// Reads `root/within`; the paths found are relative to `root`. Links are followed; one that leads nowhere is taken
+    /// for what its name says, so that an image is missed where images are read.
     fn read(root: &Path, within: &Path) -> Result<Self, MasksError> {
         let path = root.join(within);
         let (mut folders, mut images) = (Vec::new(), Vec::new());
@@ -67,11 +78,13 @@ impl Folder {
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            let kind = entry.path().metadata();
-            let kind = kind.map_err(MasksError::io(entry.path()))?;
-            if kind.is_dir() {
+            let kind = match entry.path().metadata() {
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                other => Some(other.map_err(MasksError::io(entry.path()))?),
+            };
+            if kind.as_ref().is_some_and(Metadata::is_dir) {
                 folders.push(within.join(name));
-            } else if kind.is_file() && is_image(Path::new(&name)) {
+            } else if kind.is_none_or(|kind| kind.is_file()) && is_image(Path::new(&name)) {
                 images.push(within.join(name));
             }
         }

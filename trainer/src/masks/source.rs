@@ -56,6 +56,12 @@ impl SourceSet {
         set.shuffled(input, seed)
     }
 
+    /// The images of a folder: in folders for each class where it has any, or else those that lie in it, without
+    /// classes.
+    pub fn in_folder(input: &Path, seed: u64) -> Result<Self, MasksError> {
+        Layout::of_folder(input)?.shuffled(input, seed)
+    }
+
     /// The images that annotations are of, in the folder `input`, without classes; shuffled as by [`Self::find`].
     pub fn annotated(
         annotations: &Annotations,
@@ -63,18 +69,27 @@ impl SourceSet {
         seed: u64,
     ) -> Result<Self, MasksError> {
         let names = annotations.names().cloned();
+        Self::without_classes("annotations", input, names.collect()).shuffled(input, seed)
+    }
+
+    /// These images, without classes.
+    pub(super) fn without_classes(
+        layout: &'static str,
+        input: &Path,
+        images: Vec<PathBuf>,
+    ) -> Self {
         let none = Class {
             label: None,
             synset: String::new(),
             text: String::new(),
         };
-        let set = Self {
-            layout: "annotations",
+        let images = images.into_iter();
+        Self {
+            layout,
             root: input.to_owned(),
             classes: vec![none],
-            images: names.map(|path| SourceImage { path, class: 0 }).collect(),
-        };
-        set.shuffled(input, seed)
+            images: images.map(|path| SourceImage { path, class: 0 }).collect(),
+        }
     }
 
     fn shuffled(mut self, input: &Path, seed: u64) -> Result<Self, MasksError> {
@@ -123,7 +138,7 @@ impl SourceSet {
     }
 
     /// SHA-256 of every path and class in order. Not of the images' contents, which would take as long as the run.
-    pub(super) fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         let mut all = Vec::new();
         for image in &self.images {
             let class = self.class(image);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use detcon_core::checkpoint::{self, Checkpoint, Tensors};
 use tch::no_grad;
 
-use super::{MovingAverage, Network, NetworkError, Role, table};
+use super::{MovingAverage, Network, NetworkError, Role, Row, table};
 use crate::tensor::{axis, from_core, to_core};
 
 impl Network {
@@ -36,6 +36,29 @@ impl Network {
             self.load(name, tensor);
         }
         Ok(())
+    }
+
+    /// Puts those of `heads` in place of its own that have all of a head's tensors in their shapes; others stay.
+    pub(crate) fn load_fitting_heads(&mut self, heads: &Tensors) {
+        let rows = self.heads.rows(self.spec.embedding_size());
+        let head = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let fits = |row: &Row| {
+            let found = heads.get(&row.name);
+            found.is_some_and(|tensor| tensor.shape() == row.shape)
+        };
+        let lacking: BTreeSet<String> = rows
+            .iter()
+            .filter(|row| !fits(row))
+            .map(|row| head(&row.name))
+            .collect();
+        for row in rows
+            .iter()
+            .filter(|row| !lacking.contains(&head(&row.name)))
+        {
+            if let Some(tensor) = heads.get(&row.name) {
+                self.load(&row.name, tensor);
+            }
+        }
     }
 
     /// The backbone as inference uses it.

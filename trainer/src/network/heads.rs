@@ -91,6 +91,14 @@ fn mlp(head: &str, [inputs, hidden, outputs]: [usize; 3]) -> Vec<Row> {
     rows
 }
 
+/// Whether a weight serves the contrast alone: the projector's and the predictor's.
+pub(crate) fn serves_contrast(name: &str) -> bool {
+    [PROJECTOR, PREDICTOR].iter().any(|head| {
+        name.strip_prefix(head)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
 impl Pass<'_> {
     /// Projections of pooled features: `[…, C]` → `[…, projection]`.
     pub fn project(&mut self, pooled: &Tensor) -> Tensor {
@@ -105,10 +113,9 @@ impl Pass<'_> {
         self.mlp(PREDICTOR, projections)
     }
 
-    /// Logits of the classes: `[N, C]` → `[N, classes]`. The features are detached: nothing of the labels reaches the
-    /// backbone.
+    /// Logits of the classes: `[N, C]` → `[N, classes]`.
     pub fn classify(&self, embeddings: &Tensor) -> Tensor {
-        self.linear(CLASSIFIER, &embeddings.detach())
+        self.linear(CLASSIFIER, embeddings)
     }
 
     fn mlp(&mut self, head: &str, inputs: &Tensor) -> Tensor {

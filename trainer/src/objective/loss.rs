@@ -240,7 +240,7 @@ fn logits(predictions: &Tensor, targets: &Tensor, temperature: f64) -> Tensor {
 }
 
 /// Whether ids are the same: `[N, R]`, `[N, S]` → bool `[N, R, S]`.
-fn same(one: &Tensor, other: &Tensor) -> Tensor {
+pub(super) fn same(one: &Tensor, other: &Tensor) -> Tensor {
     one.unsqueeze(2).eq_tensor(&other.unsqueeze(1))
 }
 

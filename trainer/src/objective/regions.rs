@@ -25,6 +25,12 @@ impl Regions {
         Self { ids, members }
     }
 
+    /// Regions that may overlap: `ids` as above, `members` whether a cell is in a region, bool `[N, R, cells]`.
+    #[must_use]
+    pub const fn overlapping(members: Tensor, ids: Tensor) -> Self {
+        Self { ids, members }
+    }
+
     /// The drawn ids: `[N, R]`.
     pub const fn ids(&self) -> &Tensor {
         &self.ids
@@ -56,6 +62,7 @@ impl Regions {
 }
 
 /// Draws `count` of the ids that a grid holds, each with the same chance however many cells it has, with replacement.
+/// Source: `sample_masks` of the published `detcon_b.py`; what no cell belongs to is never drawn.
 ///
 /// # Panics
 /// Where the grid has no cell.

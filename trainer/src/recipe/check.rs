@@ -2,114 +2,143 @@
 
 use detcon_core::arch::Padding;
 
-use super::{Recipe, RecipeError, Span};
+use super::{Method, OptimizerSettings, Recipe, RecipeError, Span};
 use crate::augment::ViewSettings;
+use crate::learner::TrainingMode;
 
 /// Largest side of a view in pixels.
 const MAX_SIDE: u32 = 4096;
+/// Most of anything that is counted: sizes of heads, regions of a view, images of a step.
+const MAX_COUNT: u64 = 1 << 24;
+
+const POSITIVE: &str = "it must be above 0";
+const NOT_NEGATIVE: &str = "it must be 0 or above";
+const COUNT: &str = "it must be 1 to 16777216";
 
 impl Recipe {
     /// Refuses values that make no sense.
     pub(super) fn check(&self) -> Result<(), RecipeError> {
-        let positive = "it must be above 0";
-        require(self.batch > 0, "batch", self.batch, positive)?;
-        let named = self.arch.0.padding() != Padding::Same;
-        require(
-            !named,
-            "arch",
-            self.arch.0,
-            "say its padding by the key padding",
-        )?;
-        let divides = self.parts > 0 && self.batch.is_multiple_of(u64::from(self.parts));
-        require(divides, "parts", self.parts, "it must divide batch")?;
-        require(
-            self.mask_samples > 0,
-            "mask_samples",
-            self.mask_samples,
-            positive,
-        )?;
-        let sides = (1..=MAX_SIDE).contains(&self.image_size);
-        require(sides, "image_size", self.image_size, "it must be 1 to 4096")?;
-        for (key, size) in [
+        self.check_counts()?;
+        let unpadded = self.arch.0.padding() == Padding::Same;
+        let reason = "say its padding by the key padding";
+        require(unpadded, "arch", self.arch.0, reason)?;
+        positive("loss.temperature", self.loss.temperature)?;
+        not_negative("base_learning_rate", self.base_learning_rate)?;
+        probability("target_decay", self.target_decay)?;
+        not_negative("collapse.deviation", self.collapse.deviation)?;
+        not_negative("collapse.effective_rank", self.collapse.effective_rank)?;
+        not_negative("masks.scale", self.masks.scale)?;
+        not_negative("masks.sigma", self.masks.sigma)?;
+        range("crop.area", self.crop.area, 1.0)?;
+        range("crop.aspect", self.crop.aspect, f64::MAX)?;
+        self.check_optimizer()?;
+        view("first_view", &self.first_view)?;
+        view("second_view", &self.second_view)?;
+        self.check_spans()?;
+        self.check_mode()
+    }
+
+    fn check_counts(&self) -> Result<(), RecipeError> {
+        let heads = [
             ("heads.hidden", self.heads.hidden),
             ("heads.projection", self.heads.projection),
             ("heads.classes", self.heads.classes),
-        ] {
-            require(size > 0, key, size, positive)?;
+            ("mask_samples", self.mask_samples),
+        ];
+        let heads = heads.map(|(key, size)| (key, size as u64));
+        for (key, count) in heads.into_iter().chain([("batch", self.batch)]) {
+            require((1..=MAX_COUNT).contains(&count), key, count, COUNT)?;
         }
-        let temperature = self.loss.temperature;
-        require(temperature > 0.0, "loss.temperature", temperature, positive)?;
-        let rate = self.base_learning_rate;
-        require(
-            rate >= 0.0,
-            "base_learning_rate",
-            rate,
-            "it must not be negative",
-        )?;
-        probability("target_decay", self.target_decay)?;
-        for (key, least) in [
-            ("collapse.deviation", self.collapse.deviation),
-            ("collapse.effective_rank", self.collapse.effective_rank),
-        ] {
-            require(least >= 0.0, key, least, "it must not be negative")?;
+        let divides = self.parts > 0 && self.batch.is_multiple_of(u64::from(self.parts));
+        require(divides, "parts", self.parts, "it must divide batch")?;
+        let sides = (1..=MAX_SIDE).contains(&self.image_size);
+        require(sides, "image_size", self.image_size, "it must be 1 to 4096")
+    }
+
+    fn check_optimizer(&self) -> Result<(), RecipeError> {
+        let below_1 = |key: &str, value: f64| {
+            let holds = (0.0..1.0).contains(&value);
+            require(holds, key, value, "it must be 0 or above, and below 1")
+        };
+        match &self.optimizer {
+            OptimizerSettings::Lars(settings) => {
+                not_negative("optimizer.lars.weight_decay", settings.weight_decay)?;
+                below_1("optimizer.lars.momentum", settings.momentum)?;
+                positive("optimizer.lars.eta", settings.eta)
+            }
+            OptimizerSettings::AdamW(settings) => {
+                not_negative("optimizer.adamw.weight_decay", settings.weight_decay)?;
+                for beta in settings.betas {
+                    below_1("optimizer.adamw.betas", beta)?;
+                }
+                positive("optimizer.adamw.epsilon", settings.epsilon)
+            }
         }
-        range("crop.area", self.crop.area, 1.0)?;
-        range("crop.aspect", self.crop.aspect, f64::INFINITY)?;
-        view(
-            [
-                "first_view.jitter",
-                "first_view.grayscale",
-                "first_view.blur",
-                "first_view.solarize",
-            ],
-            &self.first_view,
-        )?;
-        view(
-            [
-                "second_view.jitter",
-                "second_view.grayscale",
-                "second_view.blur",
-                "second_view.solarize",
-            ],
-            &self.second_view,
-        )?;
-        self.check_spans()
     }
 
     fn check_spans(&self) -> Result<(), RecipeError> {
-        for (key, span) in [("duration", self.duration), ("warmup", self.warmup)] {
-            if let Span::Epochs(epochs) = span {
-                require(
-                    epochs >= 0.0 && epochs.is_finite(),
-                    key,
-                    epochs,
-                    "it must be a length",
-                )?;
-            }
-        }
+        let warmup = match self.warmup {
+            Span::Epochs(epochs) => epochs >= 0.0 && epochs.is_finite(),
+            Span::Steps(_) => true,
+        };
+        require(warmup, "warmup", self.warmup, NOT_NEGATIVE)?;
+        let duration = match self.duration {
+            Span::Epochs(epochs) => epochs > 0.0 && epochs.is_finite(),
+            Span::Steps(steps) => steps > 0,
+        };
+        require(duration, "duration", self.duration, POSITIVE)?;
         let longer = match (self.warmup, self.duration) {
             (Span::Epochs(warmup), Span::Epochs(duration)) => warmup > duration,
             (Span::Steps(warmup), Span::Steps(duration)) => warmup > duration,
+            // What an epoch is the data say: `check_on`.
             (Span::Epochs(_), Span::Steps(_)) | (Span::Steps(_), Span::Epochs(_)) => false,
         };
-        require(
-            !longer,
-            "warmup",
-            format!("{:?}", self.warmup),
-            "it must not be longer than duration",
-        )
+        let reason = "it must not be longer than duration";
+        require(!longer, "warmup", self.warmup, reason)
+    }
+
+    /// Upstream's code has the further modes for DetCon-B, and only that.
+    fn check_mode(&self) -> Result<(), RecipeError> {
+        match (self.method, self.training_mode) {
+            (Method::DetConB, _) | (Method::DetConS, TrainingMode::SelfSupervised) => Ok(()),
+            (Method::DetConS, TrainingMode::Supervised | TrainingMode::Both) => require(
+                false,
+                "training_mode",
+                "not self-supervised",
+                "method detcon-s has no other",
+            ),
+        }
     }
 }
 
-fn view(keys: [&'static str; 4], view: &ViewSettings) -> Result<(), RecipeError> {
-    let values = [view.jitter, view.grayscale, view.blur, view.solarize];
-    for (key, value) in keys.into_iter().zip(values) {
-        probability(key, value)?;
+fn view(table: &str, view: &ViewSettings) -> Result<(), RecipeError> {
+    for (key, value) in [
+        ("jitter", view.jitter),
+        ("grayscale", view.grayscale),
+        ("blur", view.blur),
+        ("solarize", view.solarize),
+        ("threshold", view.threshold),
+    ] {
+        probability(&format!("{table}.{key}"), value)?;
     }
-    Ok(())
+    let [brightness, contrast, saturation, hue] = view.strengths;
+    let key = format!("{table}.strengths");
+    not_negative(&key, brightness)?;
+    for factor in [contrast, saturation, hue] {
+        probability(&key, factor)?;
+    }
+    range(&format!("{table}.sigma"), view.sigma, f64::MAX)
 }
 
-fn probability(key: &'static str, value: f64) -> Result<(), RecipeError> {
+fn positive(key: &str, value: f64) -> Result<(), RecipeError> {
+    require(value > 0.0 && value.is_finite(), key, value, POSITIVE)
+}
+
+fn not_negative(key: &str, value: f64) -> Result<(), RecipeError> {
+    require(value >= 0.0 && value.is_finite(), key, value, NOT_NEGATIVE)
+}
+
+fn probability(key: &str, value: f64) -> Result<(), RecipeError> {
     require(
         (0.0..=1.0).contains(&value),
         key,
@@ -118,19 +147,15 @@ fn probability(key: &'static str, value: f64) -> Result<(), RecipeError> {
     )
 }
 
-fn range(key: &'static str, [least, most]: [f64; 2], limit: f64) -> Result<(), RecipeError> {
+fn range(key: &str, [least, most]: [f64; 2], limit: f64) -> Result<(), RecipeError> {
     let ordered = 0.0 < least && least <= most && most <= limit;
-    require(
-        ordered,
-        key,
-        format!("[{least}, {most}]"),
-        "it must be [least, most], above 0 (and a share at most 1)",
-    )
+    let reason = "it must be [least, most], above 0 (and a share at most 1)";
+    require(ordered, key, format!("[{least}, {most}]"), reason)
 }
 
 fn require(
     holds: bool,
-    key: &'static str,
+    key: &str,
     value: impl std::fmt::Display,
     reason: &'static str,
 ) -> Result<(), RecipeError> {
@@ -138,7 +163,7 @@ fn require(
         return Ok(());
     }
     Err(RecipeError::Value {
-        key,
+        key: key.to_owned(),
         value: format!("{value}"),
         reason,
     })

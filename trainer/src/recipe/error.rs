@@ -31,11 +31,21 @@ pub enum RecipeError {
         /// What was given.
         assignment: String,
     },
+    /// A warm-up that the run ends in.
+    #[error(
+        "warmup is {warmup} steps, and the run has {steps}: shorten warmup, or lengthen duration"
+    )]
+    Warmup {
+        /// Steps of the warm-up.
+        warmup: u64,
+        /// Steps of the run.
+        steps: u64,
+    },
     /// A value that makes no sense, or contradicts another.
     #[error("{key} is {value}: {reason}")]
     Value {
         /// The key.
-        key: &'static str,
+        key: String,
         /// Its value.
         value: String,
         /// What it should be.

@@ -4,43 +4,55 @@ use toml::{Table, Value};
 
 use super::RecipeError;
 
-/// Puts the value where its key says, dots leading into tables. What is no TOML value is a string.
-pub(super) fn apply(table: &mut Table, assignment: &str) -> Result<(), RecipeError> {
-    let refuse = || RecipeError::Override {
+/// Tables of which one key is given: another key is another choice.
+const CHOICES: [&str; 3] = ["duration", "warmup", "optimizer"];
+
+/// Puts the value of `KEY=VALUE` where its key says, dots leading into tables. What is no TOML value is a string.
+pub(super) fn apply(whole: &mut Table, assignment: &str) -> Result<(), RecipeError> {
+    let over = table(assignment).filter(|over| !clashes(whole, over));
+    let over = over.ok_or_else(|| RecipeError::Override {
         assignment: assignment.to_owned(),
-    };
-    let (key, value) = assignment.split_once('=').ok_or_else(refuse)?;
-    let (tables, last) = key
-        .rsplit_once('.')
-        .map_or(("", key), |(tables, last)| (tables, last));
-    let mut place = table;
-    for name in tables.split('.').filter(|name| !name.is_empty()) {
-        let inner = place
-            .entry(name)
-            .or_insert_with(|| Value::Table(Table::new()));
-        place = inner.as_table_mut().ok_or_else(refuse)?;
-    }
-    if last.is_empty() {
-        return Err(refuse());
-    }
-    place.insert(last.to_owned(), parse(value));
+    })?;
+    merge(whole, over);
     Ok(())
 }
 
-/// Puts `over` on top of `table`, key by key. A table of one key is a choice (`optimizer`, `duration`): another key in
-/// its place is another choice.
-pub(super) fn merge(table: &mut Table, over: Table) {
+/// A table that holds nothing but what is assigned.
+fn table(assignment: &str) -> Option<Table> {
+    let (key, value) = assignment.split_once('=')?;
+    let names: Vec<&str> = key.trim().split('.').collect();
+    let (last, tables) = names.split_last()?;
+    if names.contains(&"") {
+        return None;
+    }
+    let innermost = Table::from_iter([((*last).to_owned(), parse(value))]);
+    let around = |inner, name: &&str| Table::from_iter([((*name).to_owned(), Value::Table(inner))]);
+    Some(tables.iter().rfold(innermost, around))
+}
+
+/// Whether `over` assigns below something that is no table.
+fn clashes(whole: &Table, over: &Table) -> bool {
+    over.iter()
+        .any(|(key, value)| match (whole.get(key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => clashes(below, above),
+            (Some(_), Value::Table(_)) => true,
+            (_, _) => false,
+        })
+}
+
+/// Puts `over` on top of a whole recipe, key by key.
+pub(super) fn merge(whole: &mut Table, over: Table) {
     for (key, value) in over {
-        match (table.get_mut(&key), value) {
+        match (whole.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => {
-                let another = below.len() == 1 && below.keys().all(|key| !above.contains_key(key));
-                if another {
+                let another = |below: &Table| above.keys().any(|key| !below.contains_key(key));
+                if CHOICES.contains(&key.as_str()) && another(below) {
                     below.clear();
                 }
                 merge(below, above);
             }
             (_, value) => {
-                table.insert(key, value);
+                whole.insert(key, value);
             }
         }
     }

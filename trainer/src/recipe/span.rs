@@ -12,6 +12,15 @@ pub enum Span {
     Steps(u64),
 }
 
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Epochs(epochs) => write!(f, "{epochs} epochs"),
+            Self::Steps(steps) => write!(f, "{steps} steps"),
+        }
+    }
+}
+
 impl Span {
     /// The length in steps of `batch` images on a data set of `images`, cut as upstream cuts it.
     #[expect(

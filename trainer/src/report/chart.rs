@@ -22,7 +22,7 @@ struct Row {
     numbers: &'static [(&'static str, &'static str)],
 }
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     Row {
         title: "Loss",
         about: "what is minimised",
@@ -31,6 +31,16 @@ const ROWS: [Row; 8] = [
             ("/loss", "sum"),
             ("/contrast", "contrast"),
             ("/classification", "classifier"),
+        ],
+    },
+    Row {
+        title: "Contrast",
+        about: "at chance nothing is learned; at the floor nothing is left to learn",
+        unit: Unit::Plain,
+        numbers: &[
+            ("/contrast", "contrast"),
+            ("/chance", "chance"),
+            ("/floor", "floor"),
         ],
     },
     Row {

@@ -76,10 +76,8 @@ impl Physician {
         if !logs.loss.is_finite() {
             return Some(Illness::Diverged { loss: logs.loss });
         }
-        let (deviation, effective_rank) = (
-            logs.projections.normalized_deviation,
-            logs.projections.effective_rank,
-        );
+        let spread = logs.projections?;
+        let (deviation, effective_rank) = (spread.normalized_deviation, spread.effective_rank);
         let collapsed =
             deviation < self.settings.deviation || effective_rank < self.settings.effective_rank;
         self.steps = if collapsed { self.steps + 1 } else { 0 };

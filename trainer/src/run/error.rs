@@ -10,7 +10,7 @@ use crate::distributed::DistributedError;
 use crate::judge::JudgeError;
 use crate::loader::LoaderError;
 use crate::network::NetworkError;
-use crate::recipe::RecipeError;
+use crate::recipe::{RecipeError, Span};
 
 /// Why a run cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,62 @@ pub enum RunError {
         folder: PathBuf,
         /// Key, old and new value of each difference.
         differences: Vec<String>,
+    },
+    /// Another process is at the run.
+    #[error("{} is in use by {holder}: wait until it ends, or give another --run", folder.display())]
+    Held {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The process.
+        holder: String,
+    },
+    /// The run learned from other images.
+    #[error(
+        "{} learned from {images} images, and these are {found} or others: give the same --data, or go on with them all \
+         the same (--other-data)",
+        folder.display()
+    )]
+    OtherData {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Images that it has learned from.
+        images: u64,
+        /// Images that were given.
+        found: u64,
+    },
+    /// The run is of a version that cropped views otherwise.
+    #[error(
+        "{0} is a run of an older version, whose views were cropped otherwise: begin anew from its weights, with \
+         --init {0} and another --run",
+        folder.display()
+    )]
+    OlderFormat {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+    /// Nothing to do.
+    #[error(
+        "{duration} of {images} images in batches of {batch} are 0 steps: give a smaller batch (--set batch=…) or a \
+         longer duration (--set duration.steps=…)"
+    )]
+    NoSteps {
+        /// The recipe's duration.
+        duration: Span,
+        /// Images of the data set.
+        images: u64,
+        /// Images of a step.
+        batch: u64,
+    },
+    /// Labels are to teach, and there are none.
+    #[error("training_mode is not self-supervised, and the images in --data have no classes")]
+    NoClasses,
+    /// The weights to start from cannot be used.
+    #[error("--init {}: {reason}", place.display())]
+    Init {
+        /// What was given.
+        place: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// A file cannot be read or written.
     #[error("{}: {cause}", path.display())]

@@ -1,7 +1,7 @@
 //! What a run says of its steps: lines of JSON, and the same numbers for `TensorBoard`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::RunError;
 use super::events::Events;
+use super::folder::write_whole;
 
 /// One line a step.
 pub const METRICS: &str = "metrics.jsonl";
@@ -20,6 +21,8 @@ const EVENTS: &str = "tensorboard";
 pub(super) struct Metrics {
     path: PathBuf,
     lines: File,
+    /// Bytes of whole lines.
+    length: u64,
     events: Events,
 }
 
@@ -41,12 +44,13 @@ impl Metrics {
             .lines()
             .filter(|line| step(line).is_some_and(|step| step < next));
         let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
-        fs::write(&path, kept).map_err(failed)?;
+        write_whole(&path, kept.as_bytes())?;
         let lines = OpenOptions::new().append(true).open(&path);
         let folder = run.join(EVENTS);
         let events = Events::open(&folder, next);
         Ok(Self {
             lines: lines.map_err(failed)?,
+            length: kept.len() as u64,
             events: events.map_err(|cause| RunError::file(&folder, cause))?,
             path,
         })
@@ -54,13 +58,26 @@ impl Metrics {
 
     /// Notes what is said of a step: a map of numbers and of maps of numbers.
     pub(super) fn note(&mut self, step: u64, report: &impl Serialize) -> Result<(), RunError> {
-        let failed = |cause: std::io::Error| RunError::file(&self.path, cause);
+        let path = self.path.clone();
+        let failed = |cause: io::Error| RunError::file(&path, cause);
         let report = serde_json::to_value(report).map_err(|error| failed(error.into()))?;
-        writeln!(self.lines, "{report}").map_err(failed)?;
+        self.line(&format!("{report}\n")).map_err(failed)?;
         let mut scalars = Vec::new();
         flatten("", &report, &mut scalars);
         scalars.retain(|(name, _)| name != "step");
         self.events.scalars(step, scalars).map_err(failed)
+    }
+}
+
+impl Metrics {
+    /// Writes a line whole, or takes back what was written of it.
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        let written = self.lines.write_all(line.as_bytes());
+        match written {
+            Ok(()) => self.length += line.len() as u64,
+            Err(_) => self.lines.set_len(self.length)?,
+        }
+        written
     }
 }
 

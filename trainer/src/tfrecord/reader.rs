@@ -9,6 +9,8 @@ use super::checksum::masked_crc32c;
 
 const LENGTH: usize = 8;
 const CHECKSUM: usize = 4;
+/// What a gzip file begins with: its magic number and its one method (RFC 1952).
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// Reserved before the first byte of a payload is seen.
 const RESERVED: u64 = 1 << 20;
 
@@ -30,6 +32,11 @@ pub enum RecordError {
         /// Start of the record.
         offset: u64,
     },
+    /// A compressed file.
+    #[error(
+        "it is compressed with gzip, and shards are read as they are: unpack it (gunzip) under a shard's name"
+    )]
+    Gzip,
     /// A length above the limit. Nothing after it is read.
     #[error("the record at byte {offset} has {bytes} bytes, and at most {limit} are read")]
     TooLong {
@@ -60,6 +67,16 @@ pub enum RecordError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl RecordError {
+    /// What the bytes of a length are that are not what was written.
+    fn strange_length(offset: u64, length: &[u8]) -> Self {
+        if offset == 0 && length.starts_with(&GZIP) {
+            return Self::Gzip;
+        }
+        Self::LengthChecksum { offset }
+    }
 }
 
 /// Reads records one after the other. It ends at the end of the source, or after an error that hides where the next
@@ -108,7 +125,7 @@ impl<R: Read> RecordReader<R> {
             .split_first_chunk::<LENGTH>()
             .ok_or(RecordError::Truncated { offset })?;
         if !matches(length, checksum).ok_or(RecordError::Truncated { offset })? {
-            return Err(RecordError::LengthChecksum { offset });
+            return Err(RecordError::strange_length(offset, length));
         }
         let (bytes, limit) = (u64::from_le_bytes(*length), self.limit);
         if bytes > limit {
@@ -162,7 +179,7 @@ pub fn index<R: Read + Seek>(source: &mut R) -> Result<Vec<u64>, RecordError> {
         source.read_exact(&mut header).map_err(failed(offset))?;
         let (length, checksum) = header.split_at(LENGTH);
         if matches(length, checksum) != Some(true) {
-            return Err(RecordError::LengthChecksum { offset });
+            return Err(RecordError::strange_length(offset, length));
         }
         let length = length
             .first_chunk()
@@ -198,6 +215,7 @@ impl<R: Read> Iterator for RecordReader<R> {
             Ok(None)
             | Err(
                 RecordError::LengthChecksum { .. }
+                | RecordError::Gzip
                 | RecordError::TooLong { .. }
                 | RecordError::Truncated { .. }
                 | RecordError::Io { .. },
@@ -230,6 +248,7 @@ mod tests {
             | RecordError::Truncated { offset }
             | RecordError::PayloadChecksum { offset }
             | RecordError::Io { offset, .. } => *offset,
+            RecordError::Gzip => 0,
         }
     }
 

@@ -163,6 +163,91 @@ fn annotations_that_contradict_themselves_are_refused_and_name_what() {
     }
 }
 
+/// What pycocotools reads: names with `./`, whole numbers written as floats, flags as booleans, and instances that
+/// nobody outlined.
+#[test]
+fn annotations_are_read_however_their_numbers_and_names_are_written() {
+    let of = |edit: &dyn Fn(&mut Value), flags: &[&str], code: i32| {
+        let mut coco = coco();
+        coco["images"].as_array_mut().unwrap().truncate(2);
+        coco["annotations"].as_array_mut().unwrap().truncate(3);
+        edit(&mut coco);
+        let input = annotated(&coco);
+        let output = tempfile::tempdir().unwrap();
+        let annotations = input.path().join("instances.json");
+        let arguments = ["--annotations", annotations.to_str().unwrap()];
+        let arguments = [&ONE_SHARD[..], &arguments, flags].concat();
+        let done = run(
+            &input.path().join("images"),
+            output.path(),
+            &arguments,
+            code,
+        );
+        let samples = samples(output.path(), Split::Train);
+        (named(&samples, "all.jpg"), error(&done))
+    };
+    let nothing = |_: &mut Value| {};
+    let (expected, said) = of(&nothing, &[], 0);
+    assert!(said.is_empty(), "{said}");
+    let odd = |coco: &mut Value| {
+        let image = &mut coco["images"][0];
+        image["file_name"] = "./all.jpg".into();
+        for key in ["id", "height", "width"] {
+            image[key] = image[key].as_f64().unwrap().into();
+        }
+        for (place, crowd) in [(0, false), (2, true)] {
+            coco["annotations"][place]["iscrowd"] = crowd.into();
+        }
+        coco["annotations"][1]["image_id"] = 1.0.into();
+        let rle = &mut coco["annotations"][1]["segmentation"];
+        for list in ["size", "counts"] {
+            for number in rle[list].as_array_mut().unwrap() {
+                *number = number.as_f64().unwrap().into();
+            }
+        }
+    };
+    let (found, said) = of(&odd, &[], 0);
+    assert!(found == expected && said.is_empty(), "{said}");
+
+    // The first object is a box and a second polygon; without its outline nothing of it is left, or the box.
+    for missing in [Value::Null, json!([]), json!(0)] {
+        let boxed = |coco: &mut Value| {
+            let first = &mut coco["annotations"][0];
+            if missing == json!(0) {
+                first.as_object_mut().unwrap().remove("segmentation");
+            } else {
+                first["segmentation"] = missing.clone();
+            }
+        };
+        let (skipped, said) = of(&boxed, &[], 0);
+        assert!(
+            said.contains("1 annotations have no segmentation") && said.contains("id 10"),
+            "{said}"
+        );
+        let of_box = |map: &SegmentMap| (map.ids()[0], map.ids()[8 * map.width() as usize]);
+        assert_eq!(of_box(&skipped), (0, 0));
+        let (taken, said) = of(&boxed, &["--without-outline", "box"], 0);
+        assert!(said.contains("taken by their boxes: id 10"), "{said}");
+        assert_eq!(of_box(&taken), (2, 0));
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_listed_as_an_image_that_cannot_be_read() {
+    let jpeg = fixture("baseline_420.jpg");
+    let input = folder([("a/1.jpg", &jpeg), ("a/2.jpg", &jpeg)]);
+    std::os::unix::fs::symlink("nowhere.jpg", input.path().join("a/3.jpg")).unwrap();
+    let output = tempfile::tempdir().unwrap();
+    let summary = summary(input.path(), output.path(), &ONE_SHARD, 1);
+    assert_eq!(summary["failures"][0]["path"], "a/3.jpg");
+    let reason = summary["failures"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("could not be read: No such file"),
+        "{reason}"
+    );
+    assert_eq!(samples(output.path(), Split::Train).len(), 2);
+}
+
 /// Other annotations make other masks, so they are no continuation of the run.
 #[test]
 fn annotations_go_with_every_layout_and_changed_ones_with_no_begun_run() {

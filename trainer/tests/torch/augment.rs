@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 
 use detcon_tests::golden::Tensors;
-use detcon_trainer::augment::{Augmentation, ColorOp, apply, ops};
+use detcon_trainer::augment::{Augmentation, ColorOp, ViewSettings, apply, augment, ops};
+use detcon_trainer::random::stream;
 use serde_json::Value;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::cases::{assert_close, cases};
 use crate::golden::{float, objective};
@@ -98,6 +99,50 @@ fn images_of_a_batch_keep_their_own_plans() {
             &alone,
             1e-6,
         );
+    }
+}
+
+/// What a CPU does to one image is what a GPU does to a batch: golden chains, single changes, and what is drawn.
+#[test]
+fn an_image_on_the_cpu_is_changed_as_in_a_batch() {
+    for (name, seed) in [("input0", 1), ("input1", 2)] {
+        let file = objective("augment.safetensors");
+        let pixels = (float(&file, name) * 255.0).round().to_kind(Kind::Uint8);
+        let side = usize::try_from(pixels.size()[0]).unwrap();
+        let bytes = Vec::<u8>::try_from(pixels.flatten(0, -1)).unwrap();
+        let image = planes(&(pixels.to_kind(Kind::Float) / 255.0));
+        let mut random = stream(seed, "test", &[]);
+        let drawn = (0..40).flat_map(|_| {
+            ViewSettings::UPSTREAM.map(|settings| Augmentation::draw(&settings, &mut random))
+        });
+        let golden = operations(&file).into_iter();
+        let golden = golden
+            .filter(|it| it.1 == "chain")
+            .map(|it| plan(&it.2["ops"]));
+        let strong = ViewSettings {
+            jitter: 1.0,
+            strengths: [1.0; 4],
+            solarize: 0.5,
+            ..ViewSettings::UPSTREAM[1]
+        };
+        let mut random = stream(seed + 2, "test", &[]);
+        let strong: Vec<_> = (0..40)
+            .map(|_| Augmentation::draw(&strong, &mut random))
+            .collect();
+        for plan in drawn.chain(golden).chain(strong) {
+            let mut found = vec![0.0; bytes.len()];
+            augment(&bytes, side, &plan, &mut found);
+            let found = Tensor::from_slice(&found).view_as(&image);
+            let expected = apply(&image, std::slice::from_ref(&plan));
+            // A solarization turns over what rounding puts on the other side of its threshold.
+            let apart = (found - &expected)
+                .abs()
+                .gt(1e-4)
+                .sum(Kind::Int64)
+                .int64_value(&[]);
+            let allowed = if plan.solarize.is_some() { 3 } else { 0 };
+            assert!(apart <= allowed, "{apart} values of {plan:?}");
+        }
     }
 }
 

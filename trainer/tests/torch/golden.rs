@@ -15,7 +15,8 @@ pub(crate) fn objective(name: &str) -> Tensors {
     Tensors::open(&directory().join("objective").join(name))
 }
 
-fn shaped<T: tch::kind::Element>(array: &Array<T>) -> Tensor {
+/// An array as a tensor.
+pub(crate) fn shaped<T: tch::kind::Element>(array: &Array<T>) -> Tensor {
     let shape: Vec<i64> = array
         .shape
         .iter()

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use detcon_core::segment::SegmentMap;
 use detcon_tests::golden::directory;
 use detcon_trainer::distributed::Share;
-use detcon_trainer::loader::{DataSet, HostBatch, Loader, LoaderError};
+use detcon_trainer::loader::{Cells, DataSet, HostBatch, Loader, LoaderError};
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::sample::{Origin, Sample};
+use detcon_trainer::shards::{OnCorrupt, SampleReader, Split, list};
 use detcon_trainer::tfrecord::RecordWriter;
 use image::{DynamicImage, ImageFormat, RgbImage};
 
@@ -77,7 +78,10 @@ fn masks_move_with_their_images() {
         for view in batch.images().iter().flat_map(|image| &image.views) {
             let red = |x: usize, y: usize| f32::from(view.pixels[3 * (y * 96 + x)]) / 30.0;
             mirrored += usize::from(red(0, 48) > red(95, 48));
-            for (cell, &id) in view.grid.iter().enumerate() {
+            let Cells::Flat(grid) = &view.cells else {
+                panic!("objects in layers")
+            };
+            for (cell, &id) in grid.iter().enumerate() {
                 let (left, top) = (cell % 3 * 32, cell / 3 * 32);
                 let shown =
                     (0..32).filter(|x| (red(left + x, top + 16) - f32::from(id)).abs() < 0.5);
@@ -87,7 +91,7 @@ fn masks_move_with_their_images() {
                 );
                 cells += 1;
             }
-            assert!(view.ids.len() == 16 && view.ids.iter().all(|id| view.grid.contains(id)));
+            assert!(view.ids.len() == 16 && view.ids.iter().all(|id| grid.contains(id)));
         }
     }
     assert_eq!(cells, 4 * 3 * 2 * 9);
@@ -193,6 +197,54 @@ fn a_folder_without_shards_says_what_makes_them() {
             .to_string()
             .contains("length")
     );
+}
+
+/// Shards may store masks of several scales: which is used is a setting.
+#[test]
+fn of_several_stored_masks_the_one_that_is_asked_for_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    striped(folder.path(), 3);
+    let shards = list(folder.path(), Split::Train).unwrap();
+    let samples: Vec<Sample> = SampleReader::new(shards, OnCorrupt::Fail)
+        .map(Result::unwrap)
+        .collect();
+    let path = folder.path().join("train-00000-of-00001");
+    let mut writer = RecordWriter::new(File::create(path).unwrap());
+    for mut sample in samples {
+        let (height, width) = (sample.mask.height(), sample.mask.width());
+        let ids = vec![77; sample.mask.ids().len()];
+        sample.further_masks = vec![SegmentMap::new(height, width, ids).unwrap()];
+        writer
+            .write(&sample.to_example().unwrap().to_bytes())
+            .unwrap();
+    }
+    let ids = |recipe: &Recipe| {
+        let batch = batches(folder.path(), recipe, 0, 1).swap_remove(0);
+        batch.images()[0].views[0].ids.clone()
+    };
+    assert!(ids(&recipe(&["masks.stored=1"])).iter().all(|&id| id == 77));
+    assert!(ids(&recipe(&[])).iter().all(|&id| id < 8));
+    let beyond = recipe(&["masks.stored=2"]);
+    let (_, mut loader) = Loader::open(folder.path(), beyond, 0, NonZeroUsize::MIN).unwrap();
+    let error = loader.next().unwrap().unwrap_err().to_string();
+    assert!(
+        error.contains("has 2 masks") && error.contains("give 1 or less"),
+        "{error}"
+    );
+}
+
+#[test]
+fn compressed_shards_are_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0];
+    for name in ["train-00000-of-00001", "train-00000-of-00001.gz"] {
+        fs::write(folder.path().join(name), gzip).unwrap();
+        let error = DataSet::open(folder.path(), recipe(&[]).masks)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("compressed with gzip"), "{error}");
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
 }
 
 /// A rank's share of each batch is what the whole batch has there.

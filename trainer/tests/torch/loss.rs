@@ -1,8 +1,8 @@
 use detcon_trainer::objective::{LocalNegatives, LossSettings, RegionVectors, detcon_loss};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::cases::{assert_close, cases};
-use crate::golden::{assert_near, float, integer, objective};
+use crate::golden::{assert_near, float, integer, json, objective, shaped};
 
 /// With and without local negatives, and with a batch in which nothing has a positive.
 #[test]
@@ -40,6 +40,49 @@ fn the_loss_and_its_gradients_are_upstreams() {
         for (gradient, name) in gradients.iter().zip(["grad_pred1", "grad_pred2"]) {
             assert_close(&format!("{case}.{name}"), gradient, &vectors(name), 1e-5);
         }
+    }
+}
+
+/// In float64, as an independent implementation has it: the published code has no DetCon-S.
+#[test]
+fn the_loss_of_detcon_s_and_its_gradients_are_another_implementations() {
+    let file = objective("loss_detcon_s.safetensors");
+    for case in json(&file, "cases").as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let tensor = |what: &str| shaped(&file.f64(&format!("{name}.{what}")).unwrap());
+        let views = ["view0", "view1"].map(|it| tensor(it).set_requires_grad(true));
+        let ids = ["ids0", "ids1"].map(|it| shaped(&file.i64(&format!("{name}.{it}")).unwrap()));
+        let settings = LossSettings {
+            temperature: case["temperature"].as_f64().unwrap(),
+            local_negatives: LocalNegatives::Included,
+        };
+        let both = || regions(&views, &ids);
+        let loss = detcon_loss(both(), both(), 0, settings);
+        let expected = tensor("loss").double_value(&[0]);
+        let found = loss.double_value(&[]);
+        let error = (found - expected).abs() / expected.abs().max(1.0);
+        assert!(error < 1e-6, "{name}: {found} instead of {expected}");
+        let gradients = Tensor::run_backward(&[&loss], &views, false, false);
+        for (gradient, what) in gradients.iter().zip(["gradient0", "gradient1"]) {
+            let expected = laid_out(tensor(what), &tensor(&what.replace("gradient", "view")));
+            assert_close(&format!("{name}.{what}"), gradient, &expected, 1e-6);
+        }
+    }
+}
+
+/// The gradient as it is meant. A file may hold it in the order in which it lay in memory, `[D, N, R]`, under the shape
+/// of its vectors; a gradient of cosines is at right angles to its vectors, which says which it is.
+fn laid_out(gradient: Tensor, vectors: &Tensor) -> Tensor {
+    let (n, r, d) = vectors.size3().unwrap();
+    let moved = gradient.reshape([d, n, r]).permute([1, 2, 0]);
+    let along = |gradient: &Tensor| {
+        let products = (gradient * vectors).sum_dim_intlist([2].as_slice(), false, Kind::Double);
+        products.abs().max().double_value(&[])
+    };
+    if along(&moved) < along(&gradient) {
+        moved
+    } else {
+        gradient
     }
 }
 

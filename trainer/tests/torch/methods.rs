@@ -1,4 +1,5 @@
 use detcon_trainer::learner::{Batch, Learner, View};
+use detcon_trainer::network::Network;
 use detcon_trainer::objective::Regions;
 use detcon_trainer::recipe::Recipe;
 use tch::{Device, Kind, Tensor};
@@ -76,6 +77,63 @@ fn detcon_s_has_no_target_and_detcon_b_has_one() {
         (moved / ahead - share).abs() < 0.01 * share,
         "{moved} of {ahead}"
     );
+}
+
+/// In float64, so that what must be the same is.
+fn target_and_online(settings: &[&str]) -> (Tensor, Tensor) {
+    let learner = learner_with("detcon-b", settings);
+    let weight = |network: &Network| network.weights()["conv1.weight"].copy();
+    (weight(learner.target().unwrap()), weight(learner.online()))
+}
+
+/// Upstream initialises both from halves of one random key.
+#[test]
+fn the_target_starts_on_its_own_or_as_a_copy() {
+    let (target, online) = target_and_online(&[]);
+    let correlation = (&target * &online).sum(Kind::Double) / target.norm() / online.norm();
+    assert!(correlation.double_value(&[]).abs() < 0.1, "{correlation:?}");
+    let spread = |of: &Tensor| of.std(true).double_value(&[]);
+    assert!((spread(&target) / spread(&online) - 1.0).abs() < 0.05);
+    assert!(target_and_online(&["seed=1"]).0 != target);
+    assert!(target_and_online(&[]).0 == target);
+    let (target, online) = target_and_online(&["target_start=copy"]);
+    assert!(target == online);
+}
+
+/// Labels reach the backbone in two of the three modes, and the contrast in two.
+#[test]
+fn each_mode_teaches_what_it_should() {
+    let batch = batch(4);
+    let gradients = |mode: &str| {
+        let mode = format!("training_mode={mode}");
+        let mut learner = learner_with("detcon-b", &[&mode]);
+        let averages = learner.target().unwrap().averages()["bn1.running_mean"].updates();
+        let (gradients, logs) = learner.gradients(&batch).unwrap();
+        // The target's averages move in any mode.
+        let moved = learner.target().unwrap().averages()["bn1.running_mean"].updates();
+        assert_eq!(moved - averages, 2);
+        let before = learner.online().weights()["projector.linear.weight"].copy();
+        learner.update(&gradients);
+        let after = learner.online().weights()["projector.linear.weight"].copy();
+        (gradients, logs, before == after)
+    };
+    let (contrast, contrast_logs, _) = gradients("self-supervised");
+    let (labels, label_logs, still) = gradients("supervised");
+    let (both, both_logs, _) = gradients("both");
+    assert!(still && !labels.contains_key("projector.linear.weight"));
+    assert!(label_logs.projections.is_none() && label_logs.contrast.abs() < 1e-12);
+    assert!((label_logs.loss - contrast_logs.classification).abs() < 1e-6);
+    assert!((both_logs.loss - contrast_logs.loss).abs() < 1e-6);
+    for (name, label) in &labels {
+        let sum = if name.starts_with("classifier") {
+            assert!(label.norm().double_value(&[]) > 0.0);
+            label.copy()
+        } else {
+            label + &contrast[name]
+        };
+        let error = (&both[name] - &sum).norm() / (sum.norm() + 1e-6);
+        assert!(error.double_value(&[]) < 1e-3, "{name}: {error:?}");
+    }
 }
 
 /// Each part has its own batch statistics and negatives: the gradient is the mean of what each alone has.

@@ -187,7 +187,8 @@ fn a_rank_that_is_killed_stops_the_others_with_its_number() {
         let said = String::from_utf8_lossy(&left.stderr);
         let expected = format!("rank {killed} of 2 no longer answers");
         assert_eq!(left.status.code(), Some(1));
-        let failure: Vec<_> = said.lines().filter(|it| !it.starts_with("step ")).collect();
+        let progress = |line: &&str| line.starts_with("step ") || line.starts_with("a step takes ");
+        let failure: Vec<_> = said.lines().filter(|line| !progress(line)).collect();
         assert!(
             matches!(failure[..], [one] if one.contains(&expected)),
             "{said}"
@@ -216,7 +217,12 @@ fn a_run_without_a_terminal_says_in_lines_how_far_it_is_and_at_the_end_what_it_p
     let [said, told] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
     assert!(output.status.success(), "{told}");
     let told: Vec<_> = told.lines().collect();
-    assert!(told[0].starts_with("step 1 of 6: loss "), "{told:?}");
+    assert!(told[0].starts_with("a step takes about "), "{told:?}");
+    assert!(told[1].starts_with("step 1 of 6: loss "), "{told:?}");
+    assert!(
+        told[1].contains(" (floor ") && told[1].contains(", chance "),
+        "{told:?}"
+    );
     assert!(
         told[told.len() - 1].starts_with("step 6 of 6: "),
         "{told:?}"

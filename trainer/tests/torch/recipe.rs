@@ -78,6 +78,82 @@ fn overrides_stand_in_place_of_what_the_recipe_says() {
     assert!(matches!(recipe.optimizer, OptimizerSettings::AdamW(it) if it.epsilon < 2e-6));
 }
 
+/// What the recipe chooses, another choice replaces; settings of one choice add up.
+#[test]
+fn an_override_replaces_a_choice_and_keeps_what_else_a_table_says() {
+    let overrides = |list: &[&str]| list.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
+    let text = "duration = { epochs = 5 }\nwarmup = { epochs = 1 }\n[crop]\narea = [0.5, 1.0]";
+    let list = overrides(&[
+        "duration.steps=10",
+        "warmup.steps=2",
+        "crop.aspect=[1.0,1.0]",
+    ]);
+    let recipe = Recipe::parse(text, &list).unwrap();
+    assert_eq!(
+        (recipe.duration, recipe.warmup),
+        (Span::Steps(10), Span::Steps(2))
+    );
+    assert!((recipe.crop.area[0] - 0.5).abs() < 1e-12);
+    let list = overrides(&[
+        "optimizer.adamw.weight_decay=0.5",
+        "optimizer.adamw.epsilon=1e-6",
+    ]);
+    let recipe = Recipe::parse("", &list).unwrap();
+    assert!(
+        matches!(recipe.optimizer, OptimizerSettings::AdamW(it) if it.epsilon < 2e-6 && it.weight_decay > 0.4)
+    );
+}
+
+/// Each setting has values that no run could have.
+#[test]
+fn every_setting_is_checked() {
+    for (assignment, key) in [
+        ("batch=0", "batch"),
+        ("batch=9000000000000000000", "batch"),
+        ("parts=3", "parts"),
+        ("image_size=0", "image_size"),
+        ("mask_samples=0", "mask_samples"),
+        ("heads.hidden=0", "heads.hidden"),
+        ("base_learning_rate=nan", "base_learning_rate"),
+        ("base_learning_rate=inf", "base_learning_rate"),
+        ("target_decay=1.5", "target_decay"),
+        ("duration.steps=0", "duration"),
+        ("duration.epochs=0", "duration"),
+        ("warmup.epochs=-1", "warmup"),
+        ("loss.temperature=0", "loss.temperature"),
+        ("loss.temperature=inf", "loss.temperature"),
+        (
+            "optimizer.lars.weight_decay=-1",
+            "optimizer.lars.weight_decay",
+        ),
+        ("optimizer.lars.momentum=1", "optimizer.lars.momentum"),
+        ("optimizer.lars.eta=0", "optimizer.lars.eta"),
+        ("optimizer.adamw.betas=[0.9,1.0]", "optimizer.adamw.betas"),
+        ("optimizer.adamw.epsilon=0", "optimizer.adamw.epsilon"),
+        ("masks.scale=-1", "masks.scale"),
+        ("masks.sigma=nan", "masks.sigma"),
+        ("collapse.deviation=-1", "collapse.deviation"),
+        ("crop.area=[0.0,1.0]", "crop.area"),
+        ("crop.aspect=[1.0,inf]", "crop.aspect"),
+        ("first_view.strengths=[-1.0,0,0,0]", "first_view.strengths"),
+        (
+            "second_view.strengths=[0.4,1.5,0.2,0.1]",
+            "second_view.strengths",
+        ),
+        ("first_view.sigma=[2.0,0.1]", "first_view.sigma"),
+        ("second_view.sigma=[0.0,1.0]", "second_view.sigma"),
+        ("second_view.threshold=2", "second_view.threshold"),
+    ] {
+        let said = refusal("", &[assignment]);
+        assert!(
+            said.starts_with(&format!("{key} is ")),
+            "{assignment}: {said}"
+        );
+    }
+    let said = refusal("method = 'detcon-s'", &["training_mode=supervised"]);
+    assert!(said.starts_with("training_mode is "), "{said}");
+}
+
 /// As upstream counts them: 1281167 images, cut.
 #[test]
 fn epochs_become_upstreams_steps() {

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use detcon_core::checkpoint::{Checkpoint, tensors_from_bytes};
 use detcon_tests::golden::directory;
+use detcon_trainer::learner::State;
 use detcon_trainer::recipe::Recipe;
 use detcon_trainer::run::{
-    Illness, Run, RunError, RunOptions, Snapshot, best, latest, read, write,
+    Illness, OtherData, Run, RunError, RunOptions, Snapshot, best, latest, read, write,
 };
 use tch::Device;
 
 const OPTIONS: RunOptions = RunOptions {
+    init: None,
+    other_data: OtherData::Refuse,
     loader_threads: NonZeroUsize::MIN,
     checkpoint_every: NonZeroU64::new(2).unwrap(),
     keep: NonZeroUsize::new(2).unwrap(),
@@ -78,7 +81,13 @@ fn a_run_keeps_the_last_checkpoints_and_what_inference_takes() {
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
     names.sort();
-    assert_eq!(names, ["00000006", "00000008"]);
+    // The last two, and the best, which the losses choose.
+    let best = best(folder.path()).unwrap().unwrap();
+    let mut expected = ["00000006", "00000008"].map(str::to_owned).to_vec();
+    expected.push(best.file_name().unwrap().to_str().unwrap().to_owned());
+    expected.sort();
+    expected.dedup();
+    assert_eq!(names, expected);
     let place = latest(folder.path()).unwrap().unwrap();
     let bytes = fs::read(place.join("model.safetensors")).unwrap();
     let backbone = Checkpoint::from_bytes("tiny".parse().unwrap(), &bytes).unwrap();
@@ -104,6 +113,119 @@ fn another_recipe_is_refused_with_what_differs() {
             .contains("loss.temperature: 0.1 is now 0.3"),
         "{error}"
     );
+}
+
+fn refusal(folder: &Path, recipe: &Recipe) -> String {
+    let error = open(folder, recipe).unwrap_err().to_string();
+    assert!(!error.contains('\n'), "{error}");
+    error
+}
+
+#[test]
+fn a_run_is_held_by_one_process_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = open(folder.path(), &recipe(&[])).unwrap();
+    let error = refusal(folder.path(), &recipe(&[]));
+    let process = format!("is in use by process {} on ", std::process::id());
+    assert!(error.contains(&process), "{error}");
+    drop(held);
+    open(folder.path(), &recipe(&[])).unwrap();
+}
+
+/// As many images as the golden shards have, in a batch that is larger than an epoch.
+#[test]
+fn a_run_of_no_steps_says_of_what_there_are_too_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(&["batch=4096", "duration.epochs=1", "warmup.steps=0"]);
+    let error = refusal(folder.path(), &recipe);
+    for part in ["1 epochs", "batches of 4096", "0 steps", "--set batch="] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!folder.path().join("recipe.toml").exists());
+}
+
+#[test]
+fn a_warm_up_that_the_images_make_longer_than_the_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(&["duration.steps=3", "warmup.epochs=100"]);
+    assert!(refusal(folder.path(), &recipe).contains("and the run has 3"));
+}
+
+#[test]
+fn other_images_are_refused_unless_they_are_accepted() {
+    let [folder, data] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let recipe = recipe(&["heads.classes=100", "image_size=32"]);
+    let with = |images: u32, other_data| {
+        crate::loader::striped(data.path(), images);
+        let options = RunOptions {
+            other_data,
+            ..OPTIONS
+        };
+        Run::open(folder.path(), data.path(), recipe, options)
+    };
+    drop(with(5, OtherData::Refuse).unwrap());
+    drop(with(5, OtherData::Refuse).unwrap());
+    let error = with(6, OtherData::Refuse).unwrap_err().to_string();
+    assert!(
+        error.contains("learned from 5 images, and these are 6"),
+        "{error}"
+    );
+    drop(with(6, OtherData::Accept).unwrap());
+    drop(with(6, OtherData::Refuse).unwrap());
+}
+
+/// Runs of older versions have no `run.json`.
+#[test]
+fn an_older_run_is_refused_and_its_weights_begin_another() {
+    let [folder, next] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    finish(folder.path(), &recipe(&[]));
+    fs::remove_file(folder.path().join("run.json")).unwrap();
+    let error = refusal(folder.path(), &recipe(&[]));
+    assert!(
+        error.contains("is a run of an older version") && error.contains("--init"),
+        "{error}"
+    );
+    let options = || RunOptions {
+        init: Some(folder.path().to_owned()),
+        ..OPTIONS
+    };
+    let data = directory().join("tfrecord");
+    let mut run = Run::open(next.path(), &data, recipe(&["heads.classes=12"]), options()).unwrap();
+    let place = run.save().unwrap();
+    let (found, before) = (
+        read(&place).unwrap(),
+        read(&latest(folder.path()).unwrap().unwrap()).unwrap(),
+    );
+    let tensor = |state: &State, name: &str| state.tensors[name].tensor.clone();
+    for name in [
+        "conv1.weight",
+        "projector.linear.weight",
+        "predictor.linear_1.weight",
+    ] {
+        let old = tensor(&before, &format!("online.{name}"));
+        for network in ["online", "target"] {
+            assert_eq!(tensor(&found, &format!("{network}.{name}")), old, "{name}");
+        }
+    }
+    // A head that does not fit starts anew.
+    assert_eq!(tensor(&found, "online.classifier.weight").shape()[0], 12);
+    assert_eq!(found.step, 0);
+    let other = recipe(&["arch=resnet18"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let error = Run::open(elsewhere.path(), &data, other, options()).unwrap_err();
+    assert!(error.to_string().contains("it is no resnet18"), "{error}");
+}
+
+/// What a killed process left of a line goes, and so does a line of a step that is taken again.
+#[test]
+fn metrics_are_whole_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    finish(folder.path(), &recipe(&[]));
+    let path = folder.path().join("metrics.jsonl");
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, whole.clone() + "{\"step\":8,\"lo").unwrap();
+    drop(open(folder.path(), &recipe(&[])).unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), whole);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use detcon_core::arch::ResNetSpec;
 use detcon_core::segment::SegmentMap;
 use detcon_tests::golden::Tensors;
 use detcon_trainer::distributed::{Group, Share};
-use detcon_trainer::learner::{Batch, Learner, LearnerSettings, Logs, Precision, View};
+use detcon_trainer::learner::{
+    Batch, Learner, LearnerSettings, Logs, Precision, TrainingMode, View,
+};
 use detcon_trainer::objective::{LocalNegatives, LossSettings, Regions};
 use detcon_trainer::optimizer::{Lars, LarsSettings, Optimizer};
 use detcon_trainer::schedule::{LearningRate, TargetDecay};
@@ -175,6 +177,7 @@ fn learner(file: &Tensors, spec: ResNetSpec, kind: Kind) -> Learner {
         eta: setting(file, "eta"),
     };
     let settings = LearnerSettings {
+        mode: TrainingMode::SelfSupervised,
         loss: LossSettings {
             temperature: setting(file, "temperature"),
             local_negatives: if setting(file, "local_negatives") {
@@ -251,22 +254,17 @@ fn grids(file: &Tensors, name: &str) -> Tensor {
 }
 
 fn assert_logs(step: usize, found: &Logs, expected: &Value) {
+    let [projections, predictions] = [found.projections, found.predictions].map(Option::unwrap);
     for (key, found) in [
         ("loss", found.loss),
         ("repr_loss", found.contrast),
         ("classif_loss", found.classification),
-        ("proj_mean", found.projections.mean),
-        ("proj_std", found.projections.deviation),
-        (
-            "normalized_proj_std",
-            found.projections.normalized_deviation,
-        ),
-        ("pred_mean", found.predictions.mean),
-        ("pred_std", found.predictions.deviation),
-        (
-            "normalized_pred_std",
-            found.predictions.normalized_deviation,
-        ),
+        ("proj_mean", projections.mean),
+        ("proj_std", projections.deviation),
+        ("normalized_proj_std", projections.normalized_deviation),
+        ("pred_mean", predictions.mean),
+        ("pred_std", predictions.deviation),
+        ("normalized_pred_std", predictions.normalized_deviation),
         ("lr", found.learning_rate),
         ("tau", found.target_decay),
     ] {

@@ -1,17 +1,16 @@
 //! Images in files of their own, whose masks are made or drawn when they are needed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use detcon_core::digest::sha256;
 use detcon_core::image::{ImageLimits, RgbImage, decode_stored};
 use detcon_core::segment::{SegmentMap, Workspace};
 
 use super::cache::MaskCache;
-use super::{DataPlace, Picture};
+use super::{DataPlace, ImageMask, Picture};
 use crate::loader::LoaderError;
-use crate::masks::{Annotations, Layout, MaskSource, Masker, SourceImage, SourceSet};
-use crate::recipe::MaskRecipe;
-use crate::shards::Split;
+use crate::masks::{Annotations, MaskSource, Masker, SourceImage, SourceSet, WithoutOutline};
+use crate::recipe::{MaskRecipe, ObjectMasks};
 
 /// The order of the images in the data set is that of SHA-256(this, path). The run's own seed shuffles them anew.
 const ORDER: u64 = 0;
@@ -21,19 +20,19 @@ const ORDER: u64 = 0;
 pub(super) struct ImageFiles {
     set: SourceSet,
     masks: MaskSource,
+    objects: ObjectMasks,
     cache: Option<MaskCache>,
 }
 
+/// Most objects of an image that are pooled one by one, the first: as many as `_get_segmentations` of the published
+/// `datasets/dataset_adapter.py` loads (`max_gt_masks`).
+const MOST_OBJECTS: usize = 16;
+
 impl ImageFiles {
-    /// A folder of images for each class, with Felzenszwalb's segments.
+    /// A folder of images for each class, or of images without, with Felzenszwalb's segments.
     pub(super) fn in_folders(place: &DataPlace, masks: MaskRecipe) -> Result<Self, LoaderError> {
-        let set = SourceSet::find(
-            Layout::ImageFolder,
-            &place.folder,
-            None,
-            Split::Train,
-            ORDER,
-        )?;
+        let set = SourceSet::in_folder(&place.folder, ORDER)?;
+        let objects = masks.objects;
         let masks = MaskSource::from(masks);
         Masker::of(&masks)?;
         let cache = place.mask_cache.as_deref();
@@ -42,17 +41,49 @@ impl ImageFiles {
             set,
             cache: cache.transpose()?,
             masks,
+            objects,
         })
     }
 
     /// The images that annotations list, without classes.
-    pub(super) fn annotated(folder: &Path, annotations: &Path) -> Result<Self, LoaderError> {
-        let annotations = Annotations::read(annotations)?;
+    pub(super) fn annotated(place: &DataPlace, masks: MaskRecipe) -> Result<Self, LoaderError> {
+        let annotations = place.annotations.as_deref().unwrap_or(&place.folder);
+        let annotations = Annotations::read(annotations, place.without_outline)?;
         Ok(Self {
-            set: SourceSet::annotated(&annotations, folder, ORDER)?,
+            set: SourceSet::annotated(&annotations, &place.folder, ORDER)?,
             masks: MaskSource::Annotations(annotations),
+            objects: masks.objects,
             cache: None,
         })
+    }
+
+    /// SHA-256 of the paths and classes, and of the annotations.
+    pub(super) fn digest(&self) -> String {
+        match &self.masks {
+            MaskSource::Annotations(annotations) => {
+                let all = format!("{} {}", self.set.digest(), annotations.digest());
+                sha256(all.as_bytes())
+            }
+            MaskSource::Felzenszwalb { .. }
+            | MaskSource::Grid { .. }
+            | MaskSource::LabelMaps { .. } => self.set.digest(),
+        }
+    }
+
+    /// Whether any image has a class.
+    pub(super) fn has_classes(&self) -> bool {
+        let mut images = self.set.images().iter();
+        images.any(|image| self.set.class(image).label.is_some())
+    }
+
+    /// Ids of the annotations that nobody outlined, and what becomes of them.
+    pub(super) fn without_outline(&self) -> Option<(&[u64], WithoutOutline)> {
+        match &self.masks {
+            MaskSource::Annotations(annotations) => Some(annotations.without_outline()),
+            MaskSource::Felzenszwalb { .. }
+            | MaskSource::Grid { .. }
+            | MaskSource::LabelMaps { .. } => None,
+        }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -61,18 +92,33 @@ impl ImageFiles {
 
     pub(super) fn picture(&self, image: u64) -> Result<Picture, LoaderError> {
         let (source, bytes, pixels) = self.read(image)?;
-        let mask = match &self.cache {
-            None => self.mask(source, &pixels)?,
-            Some(cache) => {
-                let size = [pixels.height(), pixels.width()];
-                cache.get_or_make(&sha256(&bytes), size, || self.mask(source, &pixels))?
-            }
-        };
         Ok(Picture {
+            mask: self.mask(source, &bytes, &pixels)?,
             pixels,
-            mask,
             label: self.set.class(source).label,
         })
+    }
+
+    fn mask(
+        &self,
+        source: &SourceImage,
+        bytes: &[u8],
+        pixels: &RgbImage,
+    ) -> Result<ImageMask, LoaderError> {
+        let size = [pixels.height(), pixels.width()];
+        match (&self.masks, self.objects, &self.cache) {
+            (MaskSource::Annotations(annotations), ObjectMasks::Overlapping, _) => {
+                let maps = annotations.objects(&source.path, size, MOST_OBJECTS);
+                let maps = maps.map_err(|failure| no_mask(source, failure.to_string()))?;
+                Ok(ImageMask::Layers(maps))
+            }
+            (_, _, None) => self.made(source, pixels).map(ImageMask::Flat),
+            (_, _, Some(cache)) => {
+                let make = || self.made(source, pixels);
+                let map = cache.get_or_make(&sha256(bytes), size, make)?;
+                Ok(ImageMask::Flat(map))
+            }
+        }
     }
 
     /// The pixels of an image and its class.
@@ -100,16 +146,19 @@ impl ImageFiles {
         Ok((source, bytes, pixels))
     }
 
-    fn mask(&self, source: &SourceImage, pixels: &RgbImage) -> Result<SegmentMap, LoaderError> {
-        let failed = |reason: String| LoaderError::NoMask {
-            path: PathBuf::clone(&source.path),
-            reason,
-        };
+    fn made(&self, source: &SourceImage, pixels: &RgbImage) -> Result<SegmentMap, LoaderError> {
         let masker = Masker::of(&self.masks)?;
         let limits = ImageLimits::default();
         let maps = masker.maps(source, pixels, &limits, &mut Workspace::default());
-        let maps = maps.map_err(|failure| failed(failure.to_string()))?;
+        let maps = maps.map_err(|failure| no_mask(source, failure.to_string()))?;
         let first = maps.into_iter().next();
-        first.ok_or_else(|| failed("No mask was made.".to_owned()))
+        first.ok_or_else(|| no_mask(source, "No mask was made.".to_owned()))
+    }
+}
+
+fn no_mask(source: &SourceImage, reason: String) -> LoaderError {
+    LoaderError::NoMask {
+        path: PathBuf::clone(&source.path),
+        reason,
     }
 }
