@@ -67,11 +67,16 @@ pub(crate) fn ready(behaviour: Behaviour, queue: usize) -> State {
         demo(&place, Existing::Keep, "tiny".parse().unwrap(), 0).unwrap();
         store
     });
-    let directory = ModelDirectory::open(&MADE.path().join("tiny")).unwrap();
+    let model = model_in(&MADE.path().join("tiny"), behaviour, queue);
+    State::Ready(Arc::new(model))
+}
+
+/// The model in a directory, with an engine of this behaviour.
+pub(crate) fn model_in(place: &Path, behaviour: Behaviour, queue: usize) -> Model {
+    let directory = ModelDirectory::open(place).unwrap();
     let network = Network::open(directory, Precision::Fp32, Dense::All).unwrap();
     let options = options(queue.try_into().unwrap());
-    let model = Model::start(network, Engine(behaviour), &options, Arc::default());
-    State::Ready(Arc::new(model.unwrap()))
+    Model::start(network, Engine(behaviour), &options, Arc::default()).unwrap()
 }
 
 fn options(queue: NonZeroUsize) -> ServeOptions {

@@ -18,6 +18,7 @@ mod protection;
 mod quantize;
 mod regions;
 mod regions_refused;
+mod steady;
 mod swap;
 mod torch;
 mod trees;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use detcon_core::arch::ResNetSpec;
 use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian, metadata};
+use detcon_core::files::write_by;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, View, serialize_to_file};
 
@@ -70,5 +71,8 @@ pub(super) fn write(
     spec: ResNetSpec,
     path: &Path,
 ) -> Result<(), SafeTensorError> {
-    serialize_to_file(entries, Some(metadata(Some(spec))), path)
+    let metadata = metadata(Some(spec));
+    write_by(path, |path| {
+        serialize_to_file(entries, Some(metadata), path)
+    })
 }

@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View, serialize, serialize_to_file
 
 use super::{Checkpoint, FitError, Tensor, Tensors};
 use crate::arch::ResNetSpec;
+use crate::files::write_by;
 
 /// Why bytes are no checkpoint of a spec.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +121,9 @@ pub fn tensors_to_bytes(tensors: &Tensors) -> Result<Vec<u8>, FileError> {
 
 /// Writes the same bytes to the file at `path`, one tensor at a time.
 pub fn tensors_to_file(tensors: &Tensors, path: &Path) -> Result<(), FileError> {
-    Ok(serialize_to_file(tensors, Some(metadata(None)), path)?)
+    Ok(write_by(path, |path| {
+        serialize_to_file(tensors, Some(metadata(None)), path)
+    })?)
 }
 
 impl Checkpoint {
@@ -136,11 +139,9 @@ impl Checkpoint {
 
     /// Writes the same bytes to the file at `path`, one tensor at a time.
     pub fn to_file(&self, path: &Path) -> Result<(), FileError> {
-        Ok(serialize_to_file(
-            &self.tensors,
-            Some(self.metadata()),
-            path,
-        )?)
+        Ok(write_by(path, |path| {
+            serialize_to_file(&self.tensors, Some(self.metadata()), path)
+        })?)
     }
 
     /// The published code's networks go without saying, so that their files are the same bytes as they ever were.

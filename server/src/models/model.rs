@@ -1,10 +1,11 @@
 //! A model that is served, and what it has to pass before it is.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use detcon_core::model::{HeadEntry, Manifest, Precision};
+use detcon_core::model::{HeadEntry, Manifest, ModelError, Precision};
 use detcon_core::preprocess::Preprocess;
 use detcon_core::segment::SegmentationHead;
 use detcon_inference::{
@@ -30,6 +31,19 @@ pub(crate) enum Refusal {
     /// Checking it panicked.
     #[error("it could not be checked: the server's log says why")]
     Panic,
+}
+
+impl Refusal {
+    /// Whether it is about this moment and not about the model: the system did not read a file, or had no thread.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Open(OpenError::Directory(ModelError::Io { source, .. })) => {
+                source.kind() != io::ErrorKind::NotFound
+            }
+            Self::Thread(_) => true,
+            Self::Open(_) | Self::Inference(_) | Self::Panic => false,
+        }
+    }
 }
 
 /// How models are served.
