@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::path::Path;
 
 use safetensors::SafeTensorError;
@@ -93,6 +94,10 @@ const SPEC: &str = "detcon.spec";
 /// Files list it in the order of the map, which is drawn anew for each map: one in the order of its keys is drawn, so that
 /// the same tensors give the same bytes.
 #[must_use]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "a spec is plain JSON: nothing panics"
+)]
 pub fn metadata(spec: Option<ResNetSpec>) -> HashMap<String, String> {
     let spec = spec.map(|spec| serde_json::to_string(&spec).expect("a spec is plain JSON"));
     let format = (FORMAT, "pt".to_owned());
@@ -109,7 +114,10 @@ pub fn metadata(spec: Option<ResNetSpec>) -> HashMap<String, String> {
 }
 
 /// The spec that a safetensors file's metadata tells, where this project wrote it.
-pub fn declared_spec(metadata: &HashMap<String, String>) -> Option<Result<ResNetSpec, String>> {
+#[must_use]
+pub fn declared_spec<S: BuildHasher>(
+    metadata: &HashMap<String, String, S>,
+) -> Option<Result<ResNetSpec, String>> {
     let text = metadata.get(SPEC)?;
     Some(serde_json::from_str(text).map_err(|error| format!("its {SPEC} is damaged: {error}")))
 }
