@@ -65,7 +65,11 @@ impl Config {
             bytes: limits.max_body_bytes,
             images: limits.max_images.get(),
             timeout: limits.timeout(),
-            memory: Memory::new(limits.body_memory.max(limits.max_body_bytes as u64 * READING)),
+            memory: Memory::new(
+                limits
+                    .body_memory
+                    .max(limits.max_body_bytes as u64 * READING),
+            ),
             fetcher: Fetcher::new(protect.allow_url.clone(), protect.allow_private_addresses),
         }
     }

@@ -9,9 +9,9 @@ use axum::http::header;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::api::regions::fuzz_given;
+use crate::engine::Memory;
 use crate::http::contents;
 use crate::http::image_fetch::Fetcher;
-use crate::engine::Memory;
 use crate::http::{BodyFormat, Limits, Problem};
 
 /// Most images of a request.

@@ -21,8 +21,8 @@ use tower::ServiceExt as _;
 
 use crate::api::App;
 use crate::engine::{CostLimits, Memory, Pipeline, Run, Turns};
-use crate::http::image_fetch::Fetcher;
 use crate::http::Limits;
+use crate::http::image_fetch::Fetcher;
 use crate::models::store::Store;
 use crate::models::{Model, Opener, Refusal, Registry, ServeOptions, State};
 use crate::observe::{EngineStats, Metrics};
@@ -181,7 +181,11 @@ pub(crate) fn black(width: u16, height: u16) -> Vec<u8> {
     bmp.extend([0; 8]); // length and reserved: nobody reads them
     bmp.extend(54_u32.to_le_bytes()); // where the pixels begin
     bmp.extend(40_u32.to_le_bytes()); // length of this header
-    bmp.extend([width.into(), height.into()].into_iter().flat_map(u32::to_le_bytes));
+    bmp.extend(
+        [width.into(), height.into()]
+            .into_iter()
+            .flat_map(u32::to_le_bytes),
+    );
     bmp.extend([1, 0, 24, 0]); // planes, bits of a pixel
     bmp.extend([0; 24]);
     bmp.resize(54 + row * usize::from(height), 0);

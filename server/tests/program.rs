@@ -246,7 +246,13 @@ fn requests_are_traced_and_logged_as_json_where_asked_for() {
 fn a_log_that_nobody_reads_holds_no_answer_up() {
     let store = store();
     let mut server = program()
-        .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--models"])
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--models",
+        ])
         .arg(store.path())
         .spawn()
         .unwrap();

@@ -4,8 +4,8 @@ use detcon_core::arch::Stage;
 use detcon_core::preprocess::Preprocess;
 use detcon_inference::{Output, Part, View};
 
-use crate::http::parameters::{SIZE, VIEW};
 use crate::engine::{Form, Need};
+use crate::http::parameters::{SIZE, VIEW};
 use crate::http::{Fields, Problem, invalid};
 use crate::models::Model;
 

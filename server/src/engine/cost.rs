@@ -118,7 +118,14 @@ impl Need {
     ///
     /// The embeddings of inputs of the model's `own` size are what places in its queue are for: their number bounds
     /// them, and they are not counted again.
-    pub(crate) fn output(mut self, output: Output, cost: Cost, images: u64, own: u64, form: Form) -> Self {
+    pub(crate) fn output(
+        mut self,
+        output: Output,
+        cost: Cost,
+        images: u64,
+        own: u64,
+        form: Form,
+    ) -> Self {
         let pixels = cost.pixels / images.max(1);
         self.pixels = self.pixels.max(pixels);
         let text = form.bytes(cost.answer_bytes);

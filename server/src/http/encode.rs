@@ -65,10 +65,7 @@ pub(crate) struct Base64<'a>(pub(crate) &'a [f32]);
 
 impl Serialize for Base64<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(
-            bytemuck::cast_slice(self.0),
-            &STANDARD,
-        ))
+        serializer.collect_str(&Base64Display::new(bytemuck::cast_slice(self.0), &STANDARD))
     }
 }
 
@@ -252,7 +249,12 @@ mod tests {
         let ids: Vec<u8> = [1_i64, -2].iter().flat_map(|id| id.to_le_bytes()).collect();
         let tensors = || {
             vec![
-                ("b", Dtype::F32, &[2, 1][..], vec![floats(vec![1.5]), floats(vec![-2.0])]),
+                (
+                    "b",
+                    Dtype::F32,
+                    &[2, 1][..],
+                    vec![floats(vec![1.5]), floats(vec![-2.0])],
+                ),
                 ("ids", Dtype::I64, &[2][..], vec![Bytes::from(ids.clone())]),
                 ("a", Dtype::F32, &[0, 3][..], Vec::new()),
             ]

@@ -123,7 +123,9 @@ impl Telemetry {
             .with(sent)
             .try_init()?;
         // The usual hook writes to standard error itself, and waits for whoever reads it.
-        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
+        std::panic::set_hook(Box::new(
+            |panic| tracing::error!(%panic, "a thread panicked"),
+        ));
         Ok(Self { log: lines, traces })
     }
 }

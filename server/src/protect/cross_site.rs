@@ -31,9 +31,16 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap, origins: &[Origin]) -> Resul
 
 /// Whether an origin is of the host that was asked.
 fn is_of(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = uri.authority().map_or(host, |authority| Some(authority.as_str()));
-    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = uri
+        .authority()
+        .map_or(host, |authority| Some(authority.as_str()));
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
     origin.is_some_and(|(_scheme, of)| host.is_some_and(|host| of.eq_ignore_ascii_case(host)))
 }
 
@@ -46,7 +53,10 @@ mod tests {
     fn allowed(headers: &[(&'static str, &str)], origins: &[&str]) -> bool {
         let pairs = headers.iter().chain(&[("host", HERE)]);
         let headers = pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        let origins: Vec<_> = origins.iter().map(|origin| origin.parse().unwrap()).collect();
+        let origins: Vec<_> = origins
+            .iter()
+            .map(|origin| origin.parse().unwrap())
+            .collect();
         check(&Uri::from_static("/"), &headers.collect(), &origins).is_ok()
     }
 
@@ -56,13 +66,19 @@ mod tests {
         let there = "https://there.example";
         for (headers, own) in [
             (&[][..], true),
-            (&[(site, "same-origin"), (origin, "http://localhost:8080")], true),
+            (
+                &[(site, "same-origin"), (origin, "http://localhost:8080")],
+                true,
+            ),
             (&[(site, "none")], true),
             (&[(origin, "http://localhost:8080")], true),
             (&[(origin, "http://LOCALHOST:8080")], true),
             (&[(site, "cross-site"), (origin, there)], false),
             (&[(site, "same-site"), (origin, there)], false),
-            (&[(site, "cross-site"), (origin, "http://localhost:8080")], false),
+            (
+                &[(site, "cross-site"), (origin, "http://localhost:8080")],
+                false,
+            ),
             (&[(origin, there)], false),
             (&[(origin, "http://localhost:8081")], false),
             (&[(origin, "http://localhost:8080.there.example")], false),
@@ -71,7 +87,11 @@ mod tests {
             (&[(site, "whatever comes"), (origin, there)], false),
         ] {
             assert_eq!(allowed(headers, &[]), own, "{headers:?}");
-            assert_eq!(allowed(headers, &["https://other.example"]), own, "{headers:?}");
+            assert_eq!(
+                allowed(headers, &["https://other.example"]),
+                own,
+                "{headers:?}"
+            );
             assert!(allowed(headers, &["*"]), "{headers:?}");
             let is_there = headers.contains(&(origin, there));
             assert_eq!(allowed(headers, &[there]), own || is_there, "{headers:?}");

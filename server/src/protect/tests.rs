@@ -356,7 +356,10 @@ async fn pages_of_other_sites_change_nothing_on_a_server_without_keys_unless_the
         for (router, request) in [(&open, ask(method.clone(), path)), (&listed, across())] {
             let found = answer(router, request).await;
             assert_eq!(found.status, 403);
-            assert!(found.body.to_string().contains("--allow-uploads"), "{found:?}");
+            assert!(
+                found.body.to_string().contains("--allow-uploads"),
+                "{found:?}"
+            );
         }
     }
     // What changes nothing may be asked from anywhere; whether a page may read the answer is for browsers to decide.

@@ -49,7 +49,9 @@ impl Standstill {
             let since = *changes.borrow_and_update();
             // The sender is here, so every wait ends in a change.
             match since {
-                None => drop(changes.changed().await),
+                None => {
+                    let _ = changes.changed().await;
+                }
                 Some(since) => {
                     let moved = tokio::time::timeout_at(since + wait, changes.changed());
                     if moved.await.is_err() {
@@ -111,7 +113,10 @@ impl Conversation {
     }
 
     fn count(&self, change: impl FnOnce(usize) -> usize) {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *under_way = change(*under_way);
         self.idle.set((*under_way == 0).then(Instant::now));
     }

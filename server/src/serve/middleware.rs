@@ -26,7 +26,9 @@ const BODY_SLACK: u32 = 2;
 /// Puts all of it around the routes.
 pub(super) fn surround(
     router: Router<Arc<App>>,
-    App { metrics, limits, .. }: &App,
+    App {
+        metrics, limits, ..
+    }: &App,
     Protection { gate, origins, .. }: Protection,
 ) -> Router<Arc<App>> {
     let (counted, panics) = (Arc::clone(metrics), Arc::clone(metrics));

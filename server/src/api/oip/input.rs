@@ -159,13 +159,15 @@ pub(super) fn images(tensor: Tensor, data: Data<'_>) -> Result<Images, Problem> 
     let elements = match (tensor.input, data) {
         (Input::Image, data) => return encoded(name, count, data).map(Images::Encoded),
         (Input::Pixels, Data::Binary(bytes)) => sized(name, bytes, count)?,
-        (Input::Pixels, Data::Json(json)) => pixels(name, json, count, &|index, value| {
-            whole(name, index, value)
-        })?,
+        (Input::Pixels, Data::Json(json)) => {
+            pixels(name, json, count, &|index, value| whole(name, index, value))?
+        }
         (Input::Normalized, Data::Binary(bytes)) => {
             let bytes = sized(name, bytes, count * size_of::<f32>())?;
             let values = bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes);
-            let levels = values.enumerate().map(|(index, value)| level(index, value.into()));
+            let levels = values
+                .enumerate()
+                .map(|(index, value)| level(index, value.into()));
             levels.collect::<Result<Vec<u8>, _>>()?.into()
         }
         (Input::Normalized, Data::Json(json)) => pixels(name, json, count, &level)?,
@@ -183,9 +185,7 @@ fn encoded(name: &str, count: usize, data: Data<'_>) -> Result<Vec<Bytes>, Probl
         let Element::Text(text) = element else {
             return Err(mistyped(name));
         };
-        let encoded = text
-            .rsplit_once(";base64,")
-            .map_or(text, |(_, data)| data);
+        let encoded = text.rsplit_once(";base64,").map_or(text, |(_, data)| data);
         let decoded = STANDARD.decode(encoded).map_err(|error| {
             let detail = format!("it is no base64 ({error}): in JSON, an image is base64");
             invalid(&format!("{name}[{index}]"), detail)

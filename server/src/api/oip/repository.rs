@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{VERSION, object};
 use crate::api::{App, blocking, uploads};
-use crate::http::{Limits, Problem, body};
 use crate::http::error_format::InferenceError;
+use crate::http::{Limits, Problem, body};
 use crate::models::State as Served;
 
 /// Longest body of a request here: a few words.

@@ -308,8 +308,14 @@ async fn a_stream_that_takes_nothing_is_reset_and_others_of_its_connection_go_on
     assert_eq!(stuck.headers()["content-length"], (64 << 20).to_string());
     seen.recv().await.unwrap();
     let answer = client.send_request(secret_get("/")).await.unwrap();
-    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "here");
-    assert!(stuck.into_body().collect().await.is_err(), "it was not sent as a whole");
+    assert_eq!(
+        answer.into_body().collect().await.unwrap().to_bytes(),
+        "here"
+    );
+    assert!(
+        stuck.into_body().collect().await.is_err(),
+        "it was not sent as a whole"
+    );
 }
 
 #[tokio::test]

@@ -59,7 +59,11 @@ async fn an_image_that_becomes_too_many_pixels_is_refused_on_every_route() {
         ] {
             let uri = format!("{route}&size={SIZE}");
             let refused = asked(costs(), unasked(), post(&uri, black(width, height))).await;
-            assert_eq!(refused.problem(), (413, "input-too-large"), "{uri} of {width}x{height}");
+            assert_eq!(
+                refused.problem(),
+                (413, "input-too-large"),
+                "{uri} of {width}x{height}"
+            );
             let view = View::new(Part::Full, SIZE).unwrap();
             let [rows, columns] = view.input_size(height.into(), width.into());
             let pixels = u64::from(rows) * u64::from(columns);
@@ -86,7 +90,11 @@ async fn an_answer_that_would_be_too_long_is_refused_before_it_is_computed() {
         let refused = asked(short(), unasked(), post(uri, black(8, 8))).await;
         assert_eq!(refused.problem(), (413, "answer-too-large"), "{uri}");
     }
-    let refused = asked(short(), unasked(), post("/v1/segmentations?method=kmeans", black(8, 8)));
+    let refused = asked(
+        short(),
+        unasked(),
+        post("/v1/segmentations?method=kmeans", black(8, 8)),
+    );
     assert_eq!(refused.await.problem(), (413, "answer-too-large"));
     // The form counts: numbers in JSON take four times what bytes do.
     let output = |binary| json!([{"name": "c2", "parameters": {"binary_data": binary}}]);
@@ -95,7 +103,9 @@ async fn an_answer_that_would_be_too_long_is_refused_before_it_is_computed() {
             let refused = asked(short(), unasked(), infer(2, 64, &output(binary))).await;
             assert_eq!(refused.status, 413, "{refused:?}");
             let text = refused.body["error"].as_str().unwrap().to_owned();
-            text.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap()
+            text.split(' ')
+                .find_map(|word| word.parse::<u64>().ok())
+                .unwrap()
         };
         [cost(true).await, cost(false).await]
     };
@@ -126,7 +136,10 @@ async fn work_that_finds_no_memory_is_sent_away_for_now_and_what_never_fits_for_
     let app = costing([("tiny", ready(answers(), 16))], limits.clone());
     let router = router(app, Protection::default());
     let mut taken = Share::default();
-    limits.memory.grow(&mut taken, limits.memory.bytes()).unwrap();
+    limits
+        .memory
+        .grow(&mut taken, limits.memory.bytes())
+        .unwrap();
     let refused = answer(&router, post(uri, black(8, 8))).await;
     assert_eq!(refused.problem(), (503, "overloaded"));
     assert_eq!(refused.headers[header::RETRY_AFTER], "1");
