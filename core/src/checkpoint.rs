@@ -10,7 +10,7 @@ mod ledger;
 
 pub use file::{
     FileError, declared_spec, little_endian, metadata, tensors_from_bytes, tensors_to_bytes,
-    tensors_to_file,
+    tensors_to_file, write_file,
 };
 pub use fit::{FitError, Fitted, MovingAverages, SourceArray, SourceTensor};
 pub use ledger::{Filled, Ledger, SetAside, sha256_f32};

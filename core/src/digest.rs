@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -18,12 +19,19 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// The SHA-256 and the length in bytes of the file at `path`.
 pub fn sha256_file(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = File::open(path)?;
+    sha256_of(&File::open(path)?)
+}
+
+/// The same of a file that is open, from its beginning; where it is read next stays as it was.
+pub fn sha256_of(file: &File) -> io::Result<(String, u64)> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     let mut length = 0;
     loop {
-        let read = file.read(&mut chunk)?;
+        let read = match file.read_at(&mut chunk, length) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         if read == 0 {
             return Ok((hex(&hasher.finalize()), length));
         }

@@ -1,11 +1,17 @@
-//! Directories that appear whole or not at all: made beside their place, synced, renamed.
+//! Files and directories that appear whole or not at all, made beside their place, synced, renamed; and with the modes
+//! that the process's umask leaves to them, whoever writes them.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::NamedTempFile;
+
+/// The mode of a file, of which the umask then takes: others may read what the process's umask lets them read.
+const MODE: u32 = 0o666;
 
 /// Whether a directory may take the place of one that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +162,56 @@ impl Drop for StagedDirectory {
     }
 }
 
+/// A file in `folder` that is to be renamed to its place, with the mode of any other file: that of temporary files
+/// is for their owner alone. Dropped before, it is removed.
+pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    let permissions = fs::Permissions::from_mode(MODE);
+    let builder = builder.prefix(".").suffix(".partial");
+    builder.permissions(permissions).tempfile_in(folder)
+}
+
+/// Has `write` write the file at `path`, which has the mode of any other file afterwards: a writer that makes a
+/// temporary file and renames it leaves one that its owner alone may read.
+pub fn write_by<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let made = File::options().append(true).create(true).open(path)?;
+    let permissions = made.metadata()?.permissions();
+    drop(made);
+    write(path)?;
+    Ok(fs::set_permissions(path, permissions)?)
+}
+
+/// Removes the directory at `place`, which is seen whole until it is gone. What a killed process left of a removal of the
+/// same place goes too.
+pub fn remove_directory(place: &Path) -> Result<(), StageError> {
+    let hidden = hidden_sibling(place, "gone")?;
+    let remove = || {
+        remove_if_there(&hidden)?;
+        fs::rename(place, &hidden)?;
+        remove_if_there(&hidden)
+    };
+    remove().map_err(|source| StageError::Io {
+        place: place.to_owned(),
+        source,
+    })
+}
+
+/// Removes what killed processes left of removals in `folder`; what cannot be removed now stays.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") && name.ends_with(b".gone") {
+            let _ = remove_if_there(&entry.path()); // the next removal of its place tries again, and says why not
+        }
+    }
+    Ok(())
+}
+
 fn parent(place: &Path) -> &Path {
     match place.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -251,5 +307,61 @@ mod tests {
         fs::write(root.path().join(".model.partial/half"), b"half").unwrap();
         let staged = StagedDirectory::new(&root.path().join("model"), Existing::Keep).unwrap();
         assert_eq!(names(staged.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_removal_leaves_nothing_and_clears_what_a_killed_one_left() {
+        let root = tempfile::tempdir().unwrap();
+        for left in [".model.gone", ".other.gone"] {
+            fs::create_dir(root.path().join(left)).unwrap();
+            fs::write(root.path().join(left).join("file"), b"left").unwrap();
+        }
+        let place = root.path().join("model");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("file"), b"whole").unwrap();
+        remove_directory(&place).unwrap();
+        assert_eq!(names(root.path()), [".other.gone"]);
+        let gone = remove_directory(&place);
+        assert!(
+            matches!(gone, Err(StageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound)
+        );
+        fs::create_dir(&place).unwrap();
+        sweep(root.path()).unwrap();
+        assert_eq!(names(root.path()), ["model"]);
+    }
+
+    /// The mode of a file that has no writer of its own, in this process.
+    fn usual(folder: &Path) -> u32 {
+        fs::write(folder.join("usual"), b"").unwrap();
+        mode(&folder.join("usual"))
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn whoever_writes_a_file_it_has_the_mode_of_others() {
+        let root = tempfile::tempdir().unwrap();
+        let (usual, place) = (usual(root.path()), root.path().join("file"));
+        // As safetensors writes: a temporary file that takes the place.
+        let write = |path: &Path| {
+            let mut file = NamedTempFile::new_in(root.path())?;
+            io::Write::write_all(&mut file, b"whole")?;
+            file.persist(path)?;
+            io::Result::Ok(())
+        };
+        for _ in 0..2 {
+            write_by(&place, write).unwrap();
+            assert_eq!(
+                (mode(&place), fs::read(&place).unwrap()),
+                (usual, b"whole".into())
+            );
+        }
+        let temporary = temporary_in(root.path()).unwrap();
+        assert_eq!(mode(temporary.path()), usual);
+        temporary.persist(&place).unwrap();
+        assert_eq!(mode(&place), usual);
+        assert_eq!(names(root.path()), ["file", "usual"]);
     }
 }

@@ -48,6 +48,24 @@ pub fn decode_stored(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, Ima
     decode_with_orientation(bytes, limits).map(|decoded| decoded.image)
 }
 
+/// Height and width of an image as the file stores it, by its header alone: no pixel is decoded, and nothing is
+/// allocated for any. What its header shows to be no usable image is refused as [`decode`] refuses it.
+pub fn stored_size(bytes: &[u8], limits: &ImageLimits) -> Result<[u32; 2], ImageError> {
+    // Every decoder holds the header against the limits first. One that is allowed nothing says what there is.
+    let nothing = ImageLimits {
+        pixels: 0,
+        ..*limits
+    };
+    let (width, height) = match decode_with_orientation(bytes, &nothing) {
+        Err(ImageError::TooLarge { width, height, .. }) => (width, height),
+        Err(error) => return Err(error),
+        Ok(decoded) => (decoded.image.width(), decoded.image.height()),
+    };
+    let format = Format::of(bytes).ok_or(ImageError::UnknownFormat)?;
+    limits.check(format, width, height)?;
+    Ok([height, width])
+}
+
 fn decode_with_orientation(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);

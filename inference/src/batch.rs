@@ -13,6 +13,14 @@ pub struct InputTensor {
     pub pixels: Vec<u8>,
 }
 
+impl InputTensor {
+    /// Rows and columns; sides beyond 32 bits are the longest of them.
+    #[must_use]
+    pub fn size(&self) -> [u32; 2] {
+        [self.height, self.width].map(|side| u32::try_from(side).unwrap_or(u32::MAX))
+    }
+}
+
 /// A batch of images of one size.
 #[derive(Clone, Debug)]
 pub struct Batch {

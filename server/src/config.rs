@@ -10,11 +10,13 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use detcon_core::image::ImageLimits;
 
+use crate::engine::{CostLimits, Memory};
+use crate::http::Limits;
+use crate::http::body::READING;
 use crate::http::image_fetch::Fetcher;
-use crate::http::{BodyMemory, Limits};
 use crate::observe::telemetry::{LogFormat, LogSettings};
 
 pub use engine::EngineArguments;
@@ -24,6 +26,10 @@ pub(crate) use threads::Threads;
 
 /// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
 const MAX_COUNT: usize = 65_536;
+/// Longest of anything that is waited for, in seconds: what is added to a clock stays on it.
+const DAY: u64 = 86_400;
+/// Most bytes of what is held in memory as a whole: a terabyte, so that sums of a few stay numbers.
+const MAX_BYTES: usize = 1 << 40;
 
 /// Everything that can be set.
 #[derive(Args, Clone, Debug)]
@@ -59,7 +65,11 @@ impl Config {
             bytes: limits.max_body_bytes,
             images: limits.max_images.get(),
             timeout: limits.timeout(),
-            memory: BodyMemory::new(limits.body_memory.max(limits.max_body_bytes)),
+            memory: Memory::new(
+                limits
+                    .body_memory
+                    .max(limits.max_body_bytes as u64 * READING),
+            ),
             fetcher: Fetcher::new(protect.allow_url.clone(), protect.allow_private_addresses),
         }
     }
@@ -108,12 +118,17 @@ pub struct ListenArguments {
         default_value = "127.0.0.1:8080"
     )]
     pub listen: SocketAddr,
+    /// Most connections at the same time; others wait, and those that have no request make room for them [default: half
+    /// of the files that this process may open].
+    #[arg(long, env = "DETCON_MAX_CONNECTIONS", value_name = "N", value_parser = count)]
+    pub max_connections: Option<NonZeroUsize>,
     /// Longest wait for requests in flight after SIGTERM or SIGINT, in seconds.
     #[arg(
         long,
         env = "DETCON_SHUTDOWN_GRACE",
         value_name = "SECONDS",
-        default_value_t = 30
+        default_value_t = 30,
+        value_parser = value_parser!(u64).range(..=DAY)
     )]
     pub shutdown_grace: u64,
     /// How long /readyz says no before the server takes no more connections, after SIGTERM or SIGINT, in seconds: for
@@ -128,17 +143,42 @@ pub struct ListenArguments {
     pub shutdown_delay: Duration,
 }
 
+impl ListenArguments {
+    /// Most connections at the same time.
+    pub(crate) fn connections(&self) -> usize {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let half = files.and_then(|files| usize::try_from(files / 2).ok());
+        let half = half.unwrap_or(MAX_COUNT).clamp(1, MAX_COUNT);
+        self.max_connections.map_or(half, NonZeroUsize::get)
+    }
+}
+
 /// What a request may ask for.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArguments {
     /// Longest body, in bytes.
-    #[arg(long, env = "DETCON_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 32 << 20)]
+    #[arg(long, env = "DETCON_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 32 << 20, value_parser = bytes)]
     pub max_body_bytes: usize,
-    /// Most bytes of bodies in memory at the same time, of all requests together; beyond them requests are refused
-    /// with 503. One body of the longest is always taken.
+    /// Most bytes of bodies, and of what is read out of them, in memory at the same time, of all requests together;
+    /// beyond them requests are refused with 503. One body of the longest is always taken.
     #[arg(long, env = "DETCON_BODY_MEMORY", value_name = "BYTES", default_value_t = 512 << 20)]
-    pub body_memory: usize,
+    pub body_memory: u64,
+    /// Most pixels of one input of the network, as a view and a size make it of an image.
+    #[arg(long, env = "DETCON_MAX_INPUT_PIXELS", value_name = "N", default_value_t = 1 << 21)]
+    pub max_input_pixels: u64,
+    /// Longest answer, in bytes.
+    #[arg(long, env = "DETCON_MAX_ANSWER_BYTES", value_name = "BYTES", default_value_t = 256 << 20)]
+    pub max_answer_bytes: u64,
+    /// Most bytes of images, the network's inputs and answers in memory at the same time, of all requests together;
+    /// beyond them requests are refused with 503, and with 413 where one takes more than all. Embeddings at a model's
+    /// own size are not counted: --queue bounds them.
+    #[arg(long, env = "DETCON_WORK_MEMORY", value_name = "BYTES", default_value_t = 2 << 30)]
+    pub work_memory: u64,
+    /// Most bytes that felzenszwalb takes for all requests together; they wait for one another, and an image that takes
+    /// more is refused with 413.
+    #[arg(long, env = "DETCON_SEGMENTATION_MEMORY", value_name = "BYTES", default_value_t = 3 << 30)]
+    pub segmentation_memory: u64,
     /// Most pixels of an image, read from its header before any is decoded.
     #[arg(long, env = "DETCON_MAX_PIXELS", value_name = "N", default_value_t = ImageLimits::default().pixels)]
     pub max_pixels: u64,
@@ -160,7 +200,8 @@ pub struct LimitArguments {
         long,
         env = "DETCON_REQUEST_TIMEOUT",
         value_name = "SECONDS",
-        default_value = "60"
+        default_value = "60",
+        value_parser = whole_seconds
     )]
     pub request_timeout: NonZeroU64,
 }
@@ -173,6 +214,16 @@ impl LimitArguments {
             bytes: self.max_body_bytes,
             pixels: self.max_pixels,
             side: self.max_side,
+        }
+    }
+
+    /// What the work on a request may cost.
+    pub(crate) fn costs(&self) -> CostLimits {
+        CostLimits {
+            input_pixels: self.max_input_pixels,
+            answer_bytes: self.max_answer_bytes,
+            memory: Memory::new(self.work_memory),
+            segmentation: Memory::new(self.segmentation_memory),
         }
     }
 
@@ -224,10 +275,72 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// The same in whole seconds, one at least.
+fn whole_seconds(text: &str) -> Result<NonZeroU64, String> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds: &NonZeroU64| seconds.get() <= DAY);
+    seconds.ok_or_else(|| format!("give whole seconds, from 1 to {DAY}"))
+}
+
+/// Bytes from the command line, of what is held as a whole.
+fn bytes(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().ok();
+    let bytes = bytes.filter(|bytes| (1..=MAX_BYTES).contains(bytes));
+    bytes.ok_or_else(|| format!("give bytes, from 1 to {MAX_BYTES}"))
+}
+
 /// A count from the command line.
 fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse()
         .ok()
         .filter(|count: &NonZeroUsize| count.get() <= MAX_COUNT)
         .ok_or_else(|| format!("give a number from 1 to {MAX_COUNT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn no_number_on_the_command_line_is_too_large_for_a_clock_or_for_sums() {
+        let largest = u64::MAX.to_string();
+        for flag in [
+            "--request-timeout",
+            "--shutdown-grace",
+            "--shutdown-delay",
+            "--watch",
+            "--max-body-bytes",
+            "--max-images",
+            "--max-connections",
+            "--max-batch",
+            "--queue",
+        ] {
+            let arguments = ["program", "--models", "models", flag, &largest];
+            let refused = Program::try_parse_from(arguments).unwrap_err().to_string();
+            assert!(refused.contains(flag), "{refused}");
+        }
+        for flag in [
+            "--body-memory",
+            "--max-input-pixels",
+            "--max-answer-bytes",
+            "--work-memory",
+            "--segmentation-memory",
+            "--max-batch-pixels",
+            "--max-pixels",
+        ] {
+            let arguments = ["program", "--models", "models", flag, &largest];
+            let config = Program::try_parse_from(arguments).unwrap().config;
+            assert!(config.body_limits().memory.bytes() > 0);
+            assert!(config.limits.costs().memory.bytes() > 0);
+            assert!(config.listen.connections() > 0);
+        }
+    }
 }

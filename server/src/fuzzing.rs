@@ -9,9 +9,10 @@ use axum::http::header;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::api::regions::fuzz_given;
+use crate::engine::Memory;
 use crate::http::contents;
 use crate::http::image_fetch::Fetcher;
-use crate::http::{BodyFormat, BodyMemory, Limits, Problem};
+use crate::http::{BodyFormat, Limits, Problem};
 
 /// Most images of a request.
 const IMAGES: usize = 4;
@@ -55,7 +56,7 @@ fn embeddings(format: BodyFormat, content_type: &str, body: &[u8]) -> Result<(),
         bytes: 1 << 20,
         images: IMAGES,
         timeout: Duration::from_mins(1),
-        memory: BodyMemory::new(8 << 20),
+        memory: Memory::new(8 << 20),
         fetcher: Fetcher::default(),
     };
     let read = RUNTIME.block_on(contents::embeddings(format, request, &limits))?;

@@ -16,11 +16,13 @@ pub(crate) mod parameters;
 mod problem;
 pub(crate) mod provenance;
 pub(crate) mod urgency;
+pub(crate) mod written;
 
 pub(crate) use accept::Representation;
-pub(crate) use body::{BodyMemory, Limits};
+pub(crate) use body::Limits;
 pub(crate) use contents::{BodyFormat, Contents, contents};
 pub(crate) use fields::{Fields, Mask, RequestFields, invalid};
 pub(crate) use origin::{ImageOrigin, Origin};
 pub(crate) use problem::{Problem, ProblemBody};
 pub(crate) use provenance::Provenance;
+pub(crate) use written::Written;

@@ -27,6 +27,7 @@ pub mod fuzzing;
 mod testing;
 
 pub use models::{Example, StoreError};
+pub use observe::lines::LineWriter;
 pub use observe::telemetry::{Telemetry, TelemetryError};
 pub use protect::KeysError;
 pub use serve::{GREETING, ServeError, Server, TlsError, document};

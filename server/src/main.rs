@@ -7,7 +7,7 @@ use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 use detcon_server::cli::bench::{self, BenchArguments};
 use detcon_server::cli::health::{self, HealthArguments};
 use detcon_server::config::Config;
-use detcon_server::{Example, GREETING, Server, Telemetry};
+use detcon_server::{Example, GREETING, LineWriter, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves embeddings of photographs by DetCon models over HTTP.
@@ -63,7 +63,10 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("detcon-server: {error:#}");
+            if let Ok(lines) = LineWriter::start(std::io::stderr()) {
+                lines.say(&format!("detcon-server: {error:#}"));
+                lines.finish();
+            }
             ExitCode::FAILURE
         }
     }
@@ -79,22 +82,23 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let _telemetry = Telemetry::start(config.log.settings())?;
     let shutdown = shutdown_signal()?;
     let server = Server::start(config).await?;
-    println!("{GREETING}{}", server.url());
-    tokio::spawn(announce(server.url(), server.loaded()));
+    let out = LineWriter::start(std::io::stdout())?;
+    out.say(&format!("{GREETING}{}", server.url()));
+    tokio::spawn(announce(out, server.url(), server.loaded()));
     Ok(server.serve(shutdown).await?)
 }
 
 /// Says what to try once there is something to try.
-async fn announce(url: String, loaded: impl Future<Output = Option<Example>>) {
+async fn announce(out: LineWriter, url: String, loaded: impl Future<Output = Option<Example>>) {
     let query = match loaded.await {
         Some(Example::Unnamed) => String::new(),
         Some(Example::Named(name)) => format!("?model={name}"),
-        None => return println!("no model is served: {url}/v1/models says why"),
+        None => return out.say(&format!("no model is served: {url}/v1/models says why")),
     };
-    println!(
+    out.say(&format!(
         "try: curl --data-binary @tests/golden/images/astronaut.jpg -H 'Content-Type: image/jpeg' \
          '{url}/v1/embeddings{query}'"
-    );
+    ));
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

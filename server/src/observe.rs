@@ -2,6 +2,7 @@
 
 mod engines;
 mod id;
+pub(crate) mod lines;
 mod metrics;
 mod outcome;
 mod phase;

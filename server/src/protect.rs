@@ -1,6 +1,7 @@
 //! Who may do what: the scope that each route asks for, and the check of a request's key against it.
 
 mod cors;
+mod cross_site;
 mod document;
 mod headers;
 mod keys;
@@ -132,15 +133,20 @@ impl Gate {
     }
 }
 
-/// Lets requests pass whose key has the scope that their route asks for, before anything of their body is read.
-pub(crate) async fn keys(
-    State(gate): State<Gate>,
+/// Lets requests pass whose key has the scope that their route asks for, before anything of their body is read. Where
+/// there are no keys, lets pages of other sites change nothing, unless their origin may ask.
+pub(crate) async fn access(
+    State((gate, origins)): State<(Gate, Arc<[Origin]>)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str);
-    gate.check(Access::of(request.method(), route), request.headers())?;
+    let access = Access::of(request.method(), route);
+    gate.check(access, request.headers())?;
+    if gate.0.is_none() && access == Access::Key(Scope::Admin) && !request.method().is_safe() {
+        cross_site::check(request.uri(), request.headers(), &origins)?;
+    }
     Ok(next.run(request).await)
 }
 

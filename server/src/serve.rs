@@ -1,6 +1,7 @@
 //! The server: how it starts, its routes and what surrounds them, its connections.
 
 mod connections;
+mod conversation;
 mod drain;
 mod middleware;
 pub(crate) mod routes;

@@ -20,9 +20,9 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::api::App;
-use crate::engine::{Pipeline, Run, Turns};
+use crate::engine::{CostLimits, Memory, Pipeline, Run, Turns};
+use crate::http::Limits;
 use crate::http::image_fetch::Fetcher;
-use crate::http::{BodyMemory, Limits};
 use crate::models::store::Store;
 use crate::models::{Model, Opener, Refusal, Registry, ServeOptions, State};
 use crate::observe::{EngineStats, Metrics};
@@ -67,11 +67,16 @@ pub(crate) fn ready(behaviour: Behaviour, queue: usize) -> State {
         demo(&place, Existing::Keep, "tiny".parse().unwrap(), 0).unwrap();
         store
     });
-    let directory = ModelDirectory::open(&MADE.path().join("tiny")).unwrap();
+    let model = model_in(&MADE.path().join("tiny"), behaviour, queue);
+    State::Ready(Arc::new(model))
+}
+
+/// The model in a directory, with an engine of this behaviour.
+pub(crate) fn model_in(place: &Path, behaviour: Behaviour, queue: usize) -> Model {
+    let directory = ModelDirectory::open(place).unwrap();
     let network = Network::open(directory, Precision::Fp32, Dense::All).unwrap();
     let options = options(queue.try_into().unwrap());
-    let model = Model::start(network, Engine(behaviour), &options, Arc::default());
-    State::Ready(Arc::new(model.unwrap()))
+    Model::start(network, Engine(behaviour), &options, Arc::default()).unwrap()
 }
 
 fn options(queue: NonZeroUsize) -> ServeOptions {
@@ -87,7 +92,18 @@ fn options(queue: NonZeroUsize) -> ServeOptions {
         },
         turns: Turns::default(),
         max_batch: 4.try_into().unwrap(),
+        batch_pixels: None,
         queue,
+    }
+}
+
+/// What the work on a test's requests may cost.
+pub(crate) fn costs() -> CostLimits {
+    CostLimits {
+        input_pixels: 512 * 512,
+        answer_bytes: 64 << 20,
+        memory: Memory::new(256 << 20),
+        segmentation: Memory::new(64 << 20),
     }
 }
 
@@ -118,16 +134,32 @@ pub(crate) fn stored(
     timeout: Duration,
     store: Store,
 ) -> Arc<App> {
+    of(models, (timeout, costs()), store)
+}
+
+/// An application that serves these models, and lets requests cost no more than this.
+pub(crate) fn costing(
+    models: impl IntoIterator<Item = (&'static str, State)>,
+    costs: CostLimits,
+) -> Arc<App> {
+    of(models, (LONG, costs), Store::read_only("/nowhere".into()))
+}
+
+fn of(
+    models: impl IntoIterator<Item = (&'static str, State)>,
+    (timeout, costs): (Duration, CostLimits),
+    store: Store,
+) -> Arc<App> {
     let models = models.into_iter();
     let models = models.map(|(name, state)| (name.to_owned(), state));
     let limits = Limits {
         bytes: 1 << 20,
         images: 4,
         timeout: LONG,
-        memory: BodyMemory::new(8 << 20),
+        memory: Memory::new(8 << 20),
         fetcher: Fetcher::default(),
     };
-    let pipeline = Pipeline::new(2, ImageLimits::default(), timeout);
+    let pipeline = Pipeline::new(2, ImageLimits::default(), costs, timeout);
     Arc::new(App {
         registry: Arc::new(Registry::new(models.collect(), None, Box::new(Unopened))),
         pipeline,
@@ -145,6 +177,24 @@ pub(crate) fn serving(models: impl IntoIterator<Item = (&'static str, State)>) -
 /// An image of one pixel.
 pub(crate) fn image() -> Body {
     Body::from(&b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\0\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\x20\x30\0"[..])
+}
+
+/// A black image of this many columns and rows, as a BMP.
+pub(crate) fn black(width: u16, height: u16) -> Vec<u8> {
+    let row = (usize::from(width) * 3).next_multiple_of(4);
+    let mut bmp = b"BM".to_vec();
+    bmp.extend([0; 8]); // length and reserved: nobody reads them
+    bmp.extend(54_u32.to_le_bytes()); // where the pixels begin
+    bmp.extend(40_u32.to_le_bytes()); // length of this header
+    bmp.extend(
+        [width.into(), height.into()]
+            .into_iter()
+            .flat_map(u32::to_le_bytes),
+    );
+    bmp.extend([1, 0, 24, 0]); // planes, bits of a pixel
+    bmp.extend([0; 24]);
+    bmp.resize(54 + row * usize::from(height), 0);
+    bmp
 }
 
 /// A request for the embedding of [`image`].

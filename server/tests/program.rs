@@ -240,3 +240,63 @@ fn requests_are_traced_and_logged_as_json_where_asked_for() {
     assert_eq!(line["span"]["route"], "/v1/models/{name}", "{line}");
     assert!(line["duration_ms"].is_number(), "{line}");
 }
+
+/// A log of a few hundred bytes a request fills a pipe of 64 KiB after some hundred.
+#[test]
+fn a_log_that_nobody_reads_holds_no_answer_up() {
+    let store = store();
+    let mut server = program()
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--models",
+        ])
+        .arg(store.path())
+        .spawn()
+        .unwrap();
+    let lines = wait_until_ready(&mut server); // standard error is not read
+    let address = lines[0].rsplit('/').next().unwrap().to_owned();
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    stream
+        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    for number in 0..2000 {
+        let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            head.clear();
+            answers.read_line(&mut head).unwrap();
+            if let Some(text) = head.strip_prefix("content-length: ") {
+                length = text.trim().parse().unwrap();
+            }
+            if head == "\r\n" {
+                break;
+            }
+            assert!(!head.is_empty(), "after {number} answers");
+        }
+        answers.read_exact(&mut vec![0; length]).unwrap();
+    }
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_closed_standard_output_is_no_panic() {
+    let store = store();
+    let mut server = program()
+        .args(["--listen", "127.0.0.1:0", "--models"])
+        .arg(store.path())
+        .spawn()
+        .unwrap();
+    drop(server.stdout.take());
+    let stderr = BufReader::new(server.stderr.take().unwrap());
+    let mut lines = stderr.lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("model") && line.contains("try")));
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    assert!(lines.all(|line| !line.contains("panicked")));
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}

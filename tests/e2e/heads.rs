@@ -25,7 +25,7 @@ fn photograph() -> Vec<u8> {
     fs::read(&golden::files("images", &["png"])[0]).unwrap()
 }
 
-fn name(text: &str) -> ModelName {
+pub(crate) fn name(text: &str) -> ModelName {
     ModelName::try_from(text.to_owned()).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn class(id: usize) -> String {
     format!("class {id}")
 }
 
-fn entry(kind: HeadKind, stage: Stage, size: u32) -> HeadEntry {
+pub(crate) fn entry(kind: HeadKind, stage: Stage, size: u32) -> HeadEntry {
     HeadEntry {
         kind,
         stage,
@@ -50,7 +50,7 @@ fn entry(kind: HeadKind, stage: Stage, size: u32) -> HeadEntry {
 }
 
 /// Weights that make classes of about the same size.
-fn weights(kind: HeadKind, channels: usize) -> Tensors {
+pub(crate) fn weights(kind: HeadKind, channels: usize) -> Tensors {
     let mut random = fastrand::Rng::with_seed(7);
     let mut tensor = |shape: &[usize]| {
         let values = (0..shape.iter().product()).map(|_| random.f32() - 0.5);

@@ -3,6 +3,7 @@
 
 mod answers;
 mod checkpoints;
+mod costs;
 mod crowd;
 mod encoder;
 mod export;
@@ -18,6 +19,7 @@ mod protection;
 mod quantize;
 mod regions;
 mod regions_refused;
+mod steady;
 mod swap;
 mod torch;
 mod trees;

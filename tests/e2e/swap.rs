@@ -1,4 +1,4 @@
-//! Models that come, change and go while they are asked for, and a server that ends while it is.
+//! Models that come, change and go while they are asked for embeddings, and a server that ends while it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -60,12 +60,12 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "server/src/serve",
-        names: "start routes middleware drain connections tls",
+        names: "start routes middleware drain connections conversation tls",
         exceptions: &[],
     },
     Layers {
         of: "server/src/http",
-        names: "contents multipart encode json inflate body urgency fields parameters error_format \
+        names: "contents multipart encode written json inflate body urgency fields parameters error_format \
             accept provenance problem image_fetch origin",
         exceptions: &[],
     },
@@ -76,12 +76,12 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "server/src/engine",
-        names: "work pool batcher queue job turns urgency",
+        names: "work pool batcher queue job turns urgency cost memory",
         exceptions: &[],
     },
     Layers {
         of: "server/src/observe",
-        names: "engines metrics process telemetry timing stats phase outcome id",
+        names: "engines metrics process telemetry lines timing stats phase outcome id",
         exceptions: &[],
     },
     Layers {

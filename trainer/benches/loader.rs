@@ -76,8 +76,8 @@ fn in_parts(batch: &HostBatch) {
             let pixels: Vec<&[u8]> = views.clone().map(|view| view.pixels.as_slice()).collect();
             let plans: Vec<_> = views.map(|view| view.plan.clone()).collect();
             let pixels = Tensor::from_slice(&pixels.concat()).view([-1, SIDE, SIDE, 3]);
-            let planes = pixels.permute([0, 3, 1, 2]).contiguous();
-            apply(&(planes.to_kind(Kind::Float) / 255.0), &plans);
+            let channels = pixels.permute([0, 3, 1, 2]).contiguous();
+            let _ = apply(&(channels.to_kind(Kind::Float) / 255.0), &plans);
         }
     }
 }

@@ -35,10 +35,10 @@ pub fn of_step(recipe: &Recipe, ranks: u64) -> u64 {
         Precision::Float32 => FLOAT,
         Precision::BFloat16 => FLOAT / 2,
     };
-    let layers = Layers::of(recipe.arch.0, u64::from(recipe.image_size));
+    let layers = Layers::of(recipe.spec(), u64::from(recipe.image_size));
     let features = images * float * (2 * layers.kept + PASSING * layers.largest);
     let [inputs, hidden, outputs] = [
-        recipe.arch.0.embedding_size(),
+        recipe.spec().embedding_size(),
         recipe.heads.hidden,
         recipe.heads.projection,
     ]
@@ -57,7 +57,7 @@ pub fn of_step(recipe: &Recipe, ranks: u64) -> u64 {
 
 /// Gradients; and online, target and what the optimizer remembers, of which a checkpoint is a copy that becomes bytes.
 fn networks(recipe: &Recipe) -> u64 {
-    let rows = table(recipe.arch.0, &recipe.heads());
+    let rows = table(recipe.spec(), &recipe.heads());
     let weights: usize = rows
         .iter()
         .map(|row| row.shape.iter().product::<usize>())
@@ -96,22 +96,22 @@ impl Layers {
         };
         let (half, stem) = conv(spec.stem(), side);
         side = half.div_ceil(2);
-        let mut sizes = vec![stem, stem, stem];
+        let mut kept_whole = vec![stem; 3];
         // The max pool's places, of twice the bytes.
-        sizes.push(2 * spec.stem().outputs as u64 * side * side);
+        kept_whole.push(2 * spec.stem().outputs as u64 * side * side);
         for block in spec.blocks() {
             if let Some(shortcut) = block.shortcut {
-                sizes.push(conv(shortcut, side).1);
+                kept_whole.push(conv(shortcut, side).1);
             }
             for &one in &block.convs {
-                let (after, size) = conv(one, side);
+                let (after, values) = conv(one, side);
                 side = after;
-                sizes.extend([size, size]);
+                kept_whole.extend([values; 2]);
             }
         }
-        let largest = sizes.iter().copied().max().unwrap_or(0);
+        let largest = kept_whole.iter().copied().max().unwrap_or(0);
         Self {
-            kept: kept + sizes.iter().sum::<u64>(),
+            kept: kept + kept_whole.iter().sum::<u64>(),
             largest,
         }
     }
@@ -148,36 +148,34 @@ fn group_limit() -> Option<u64> {
 #[must_use]
 pub fn outlook(recipe: &Recipe, ranks: u64, available: Option<u64>) -> String {
     let needed = of_step(recipe, ranks);
-    let mut said = format!("a step takes about {}", gigabytes(needed));
+    let takes = format!("a step takes about {}", gigabytes(needed));
     let Some(available) = available.filter(|&available| available < needed) else {
-        return said;
+        return takes;
     };
-    said += &format!(
-        " of memory, and {} are free: it may be killed",
-        gigabytes(available)
-    );
+    let available_said = gigabytes(available);
+    let mut said = vec![format!(
+        "{takes} of memory, and {available_said} are free: it may be killed"
+    )];
     let share = recipe.batch / ranks.max(1);
     let parted = (2..=share).filter(|parts| share.is_multiple_of(*parts));
     let mut parted = parted.filter_map(|parts| {
         let parts = u32::try_from(parts).ok()?;
         Some(Recipe { parts, ..*recipe }).filter(|it| of_step(it, ranks) < available)
     });
-    if let Some(it) = parted.next() {
+    said.extend(parted.next().map(|it| {
         let needed = gigabytes(of_step(&it, ranks));
-        said += &format!("; --set parts={} takes {needed}", it.parts);
-    }
+        format!("--set parts={} takes {needed}", it.parts)
+    }));
     if recipe.precision == Precision::Float32 {
         let precision = Precision::BFloat16;
-        let needed = of_step(
-            &Recipe {
-                precision,
-                ..*recipe
-            },
-            ranks,
-        );
-        said += &format!("; --set precision=bfloat16 takes {}", gigabytes(needed));
+        let half = Recipe {
+            precision,
+            ..*recipe
+        };
+        let needed = gigabytes(of_step(&half, ranks));
+        said.push(format!("--set precision=bfloat16 takes {needed}"));
     }
-    said
+    said.join("; ")
 }
 
 fn gigabytes(bytes: u64) -> String {

@@ -367,7 +367,7 @@ impl Recipe {
         match (self.method, self.target_start) {
             (Method::DetConB, TargetStart::Own) => {
                 let seed = split(self.seed, "target");
-                Some(Network::new(self.arch.0, self.heads(), seed, device))
+                Some(Network::new(self.spec(), self.heads(), seed, device))
             }
             (Method::DetConB, TargetStart::Copy) | (Method::DetConS, _) => None,
         }

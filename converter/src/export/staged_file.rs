@@ -1,15 +1,11 @@
 //! A file that appears whole or not at all.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use detcon_core::files::{Existing, StageError};
+use detcon_core::files::{Existing, StageError, temporary_in};
 use tempfile::NamedTempFile;
-
-/// What the umask then takes from.
-const MODE: u32 = 0o666;
 
 /// A file under construction beside its place. Dropped uncommitted, it is removed.
 pub(super) struct StagedFile {
@@ -45,12 +41,7 @@ impl StagedFile {
             _ => Path::new("."),
         };
         std::fs::create_dir_all(parent).map_err(io)?;
-        let file = tempfile::Builder::new()
-            .prefix(".")
-            .suffix(".partial")
-            .permissions(Permissions::from_mode(MODE))
-            .tempfile_in(parent)
-            .map_err(io)?;
+        let file = temporary_in(parent).map_err(io)?;
         Ok(Self {
             place: place.to_owned(),
             existing,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use detcon_core::arch::ResNetSpec;
-use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian, metadata};
+use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian, metadata, write_file};
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, View, serialize_to_file};
+use safetensors::tensor::{Dtype, View};
 
 /// An entry of a state dict.
 pub(super) enum Entry<'a> {
@@ -70,5 +70,5 @@ pub(super) fn write(
     spec: ResNetSpec,
     path: &Path,
 ) -> Result<(), SafeTensorError> {
-    serialize_to_file(entries, Some(metadata(Some(spec))), path)
+    write_file(entries, metadata(Some(spec)), path)
 }

@@ -1,6 +1,7 @@
 //! The program itself: what it leaves behind, and how it says no.
 
 mod bad_input;
+mod modes;
 mod reports;
 
 use std::fs;

@@ -253,8 +253,8 @@ pub fn declared_beside(file: &Path) -> io::Result<Option<ResNetSpec>> {
     Ok(same.then_some(spec))
 }
 
-/// The directories in `store` that hold a model or claim to: every one whose name does not start with a dot,
-/// sorted by name.
+/// The directories in `store` that hold a model or claim to, sorted by name: every one, and every link to one, whose
+/// name does not start with a dot. One of which the file system does not say whether it is one claims to.
 pub fn list(store: &Path) -> Result<Vec<PathBuf>, ModelError> {
     let io = |source| ModelError::Io {
         path: store.to_owned(),
@@ -264,12 +264,22 @@ pub fn list(store: &Path) -> Result<Vec<PathBuf>, ModelError> {
     for entry in fs::read_dir(store).map_err(io)? {
         let entry = entry.map_err(io)?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && entry.path().is_dir() {
+        if !hidden && may_be_directory(&entry) {
             paths.push(entry.path());
         }
     }
     paths.sort();
     Ok(paths)
+}
+
+fn may_be_directory(entry: &fs::DirEntry) -> bool {
+    match entry.file_type() {
+        Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+        Ok(_) | Err(_) => match fs::metadata(entry.path()) {
+            Ok(target) => target.is_dir(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        },
+    }
 }
 
 fn read_capped(path: &Path) -> Result<Vec<u8>, ModelError> {

@@ -123,16 +123,22 @@ impl ModelUpdate {
 }
 
 /// Links every file of a directory into another, but for those that become `replaced`: they are written anew, and
-/// writing through a link would change the original.
+/// writing through a link would change the original. A file that is a symbolic link is what it leads to: where it
+/// leads depends on where it is. What has a dot in front is no file of a model.
 fn link_all(from: &Path, to: &Path, replaced: &[impl AsRef<Path>]) -> Result<(), UpdateError> {
     let unreadable = |source| failed(from, source);
     for entry in fs::read_dir(from).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().map_err(unreadable)?.is_dir() {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if hidden || replaced.iter().any(|it| target == it.as_ref()) {
+            continue;
+        }
+        let source = fs::canonicalize(&source).map_err(|error| failed(&source, error))?;
+        if source.is_dir() {
             fs::create_dir(&target).map_err(|error| failed(&target, error))?;
             link_all(&source, &target, replaced)?;
-        } else if !replaced.iter().any(|it| target == it.as_ref()) {
+        } else {
             link(&source, &target).map_err(|error| failed(&target, error))?;
         }
     }
@@ -148,5 +154,39 @@ fn failed(path: &Path, source: io::Error) -> UpdateError {
     UpdateError::Io {
         name: path.display().to_string(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// As the Hub's cache and as Kubernetes lay directories; both ways lead nowhere from another place.
+    #[test]
+    fn files_that_are_links_are_taken_over_as_what_they_lead_to() {
+        let root = tempfile::tempdir().unwrap();
+        let (blobs, model) = (root.path().join("blobs"), root.path().join("a/b/model"));
+        let version = model.join("..2026");
+        for folder in [&blobs, &version, &version.join("heads")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(blobs.join("1"), "one").unwrap();
+        fs::write(version.join("two"), "two").unwrap();
+        fs::write(version.join("heads/three"), "three").unwrap();
+        fs::write(model.join("four"), "four").unwrap();
+        symlink("..2026", model.join("..data")).unwrap();
+        symlink("../../../blobs/1", model.join("one")).unwrap();
+        symlink("..data/two", model.join("two")).unwrap();
+        symlink("..data/heads", model.join("heads")).unwrap();
+        let staged = root.path().join("staged");
+        fs::create_dir(&staged).unwrap();
+        link_all(&model, &staged, &[staged.join("four")]).unwrap();
+        fs::remove_dir_all(&model).unwrap();
+        for (name, content) in [("one", "one"), ("two", "two"), ("heads/three", "three")] {
+            assert_eq!(fs::read_to_string(staged.join(name)).unwrap(), content);
+        }
+        assert_eq!(fs::read_dir(&staged).unwrap().count(), 3);
     }
 }

@@ -8,11 +8,12 @@ use detcon_core::checkpoint::Tensor;
 use detcon_inference::Output;
 use serde::Deserialize;
 
+use super::view::with_output;
 use super::{App, Binary};
-use crate::engine::{Image, Lane};
+use crate::engine::{Form, Image, Lane, Need};
 use crate::http::contents::{EMBEDDINGS, embeddings};
 use crate::http::encode::{self, EmbeddingList};
-use crate::http::json::EmbeddingsRequest;
+use crate::http::json::{EmbeddingsRequest, EncodingFormat};
 use crate::http::parameters::document_fields;
 use crate::http::{BodyFormat, Problem, ProblemBody, Provenance, Representation, invalid};
 
@@ -70,9 +71,13 @@ pub(crate) async fn embed(
             format!("this model's vectors have {size} values, not {dimensions}: leave it out");
         return Err(invalid("dimensions", detail));
     }
-    let images = asked.images.into_iter().map(Image::Encoded).collect();
+    let images: Vec<_> = asked.images.into_iter().map(Image::Encoded).collect();
     let work = app.pipeline.begin(asked.urgency);
-    let found = work.run(&model, images, &[Output::Embedding]).await?;
+    let form = form(representation, asked.encoding);
+    let seen = (images.len(), [model.manifest().preprocess.size(); 2]);
+    let output = Output::Embedding;
+    let afforded = work.afford(with_output(Need::default(), (&model, output), seen, form))?;
+    let found = work.run(&model, images, &[output], &afforded).await?;
     drop(asked.memory); // the body is gone
     let mut vectors: Vec<_> = found
         .into_iter()
@@ -84,9 +89,21 @@ pub(crate) async fn embed(
             normalize(vector);
         }
     }
-    let provenance = Provenance::of(&model, Output::Embedding);
-    let response = encode::embeddings(&provenance, &vectors, representation, asked.encoding)?;
+    let provenance = Provenance::of(&model, output);
+    let (made_by, bytes) = (provenance.clone(), vectors.len() * size * size_of::<f32>());
+    let write = move || encode::embeddings(&made_by, vectors, representation, asked.encoding);
+    let written = work.write(bytes, write).await??;
+    let response = encode::answer(representation, written.holding(afforded.into_share()));
     Ok(provenance.with_headers(response))
+}
+
+/// How the vectors are sent.
+const fn form(representation: Representation, encoding: EncodingFormat) -> Form {
+    match (representation, encoding) {
+        (Representation::Npy | Representation::Safetensors, _) => Form::Binary,
+        (Representation::Json | Representation::Png, EncodingFormat::Base64) => Form::Base64,
+        (Representation::Json | Representation::Png, EncodingFormat::Float) => Form::Number,
+    }
 }
 
 /// Parts of a multipart body.

@@ -10,13 +10,15 @@ use detcon_inference::Output;
 use safetensors::tensor::Dtype;
 use serde::Serialize;
 
-use super::view::view;
+use super::view::{view, with_features};
 use super::{App, Binary, ImagePart};
+use crate::engine::{Form, Need};
 use crate::http::encode;
 use crate::http::parameters::{MODEL, PRIORITY, SIZE, STAGE, TIMEOUT_MS, VIEW, document_fields};
 use crate::http::urgency::{urgency, urgency_with};
 use crate::http::{
-    BodyFormat, Mask, Problem, ProblemBody, Provenance, Representation, RequestFields, contents,
+    BodyFormat, Mask, Problem, ProblemBody, Provenance, Representation, RequestFields, Written,
+    contents,
 };
 
 const FIELDS: RequestFields = RequestFields {
@@ -46,7 +48,8 @@ pub(crate) struct FeatureMap<'a> {
     /// `[C, h, w]`.
     shape: &'a [usize],
     /// base64 of the values in C order, little-endian float32.
-    data: String,
+    #[schema(value_type = String)]
+    data: encode::Base64<'a>,
 }
 
 /// Gives the dense features of a stage of an image.
@@ -93,12 +96,32 @@ pub(crate) async fn features(
     model.gives(Output::Features(stage))?;
     let work = app.pipeline.begin(urgency);
     let place = work.place(&*model)?;
-    let image = work.decode(contents.image()?).await?;
+    let need = {
+        let model = Arc::clone(&model);
+        move |size| {
+            let need = Need::image(size);
+            with_features(need, (&model, stage), (view, size), form(representation))
+        }
+    };
+    let (image, afforded) = work.decode(contents.image()?, need).await?;
+    drop(contents); // the body is gone
     let input = work.compute(move || view.input(&image)).await?;
-    let features = work.features(&*model, place, input, stage).await?;
+    let asked = (input, stage);
+    let features = work.features(&*model, place, asked, &afforded).await?;
     let provenance = Provenance::of(&model, Output::Features(stage));
-    let response = encode(&provenance, stage, features, representation)?;
+    let (made_by, bytes) = (provenance.clone(), size_of_val(features.values()));
+    let write = move || encode(&made_by, stage, features, representation);
+    let written = work.write(bytes, write).await??;
+    let response = encode::answer(representation, written.holding(afforded.into_share()));
     Ok(provenance.with_headers(response))
+}
+
+/// How the values are sent.
+const fn form(representation: Representation) -> Form {
+    match representation {
+        Representation::Npy | Representation::Safetensors => Form::Binary,
+        Representation::Json | Representation::Png => Form::Base64,
+    }
 }
 
 fn encode(
@@ -106,25 +129,23 @@ fn encode(
     stage: Stage,
     features: Tensor,
     representation: Representation,
-) -> Result<Response, Problem> {
+) -> Result<Written, Problem> {
     let shape = features.shape().to_vec();
-    let bytes = match representation {
-        Representation::Npy => encode::npy(
-            "<f4",
-            &shape,
-            &encode::little_endian(features.into_values()),
-        ),
+    match representation {
+        Representation::Npy => {
+            let data = vec![encode::floats(features.into_values())];
+            Ok(encode::npy("<f4", &shape, data))
+        }
         Representation::Safetensors => {
-            let data = encode::little_endian(features.into_values());
-            encode::safetensors(&[("features", Dtype::F32, &shape, &data)])?
+            let data = vec![encode::floats(features.into_values())];
+            encode::safetensors(vec![("features", Dtype::F32, &shape, data)])
         }
         Representation::Json | Representation::Png => encode::json(&FeatureMap {
             model: &made_by.model,
             model_digest: &made_by.digest,
             stage: stage.name(),
             shape: &shape,
-            data: encode::base64(features.values()),
-        })?,
-    };
-    Ok(encode::answer(representation, bytes))
+            data: encode::Base64(features.values()),
+        }),
+    }
 }

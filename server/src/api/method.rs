@@ -9,7 +9,8 @@ use detcon_core::preprocess::Preprocess;
 use detcon_core::segment::{Felzenszwalb, Grid, KMeans, SegmentError, SegmentMap};
 use detcon_inference::{Method, Output, View};
 
-use crate::engine::{Place, Work};
+use super::view::with_features;
+use crate::engine::{Afforded, Form, Need, Place, Work};
 use crate::http::parameters::{COLUMNS, K, METHOD, MIN_SIZE, ROWS, SCALE, SEED, SIGMA, STAGE};
 use crate::http::{Fields, Problem, Provenance, invalid};
 use crate::models::Model;
@@ -126,10 +127,25 @@ impl AskedMethod {
         self.classes.as_deref()
     }
 
+    /// What it takes for an image of a height and a width, beside what segmenting itself does.
+    pub(super) fn need(&self) -> impl FnOnce([u32; 2]) -> Need + Send + use<> {
+        let network = self.network.as_ref();
+        let network = network.map(|it| (Arc::clone(&it.model), it.view));
+        let seen = network.zip(self.method.stage());
+        move |size| match seen {
+            Some(((model, view), stage)) => {
+                let need = Need::segments(size);
+                with_features(need, (&model, stage), (view, size), Form::Binary)
+            }
+            None => Need::segments(size),
+        }
+    }
+
     /// Segments an image.
     pub(super) async fn segment(
         self,
         work: &Work,
+        afforded: &Afforded,
         image: Arc<RgbImage>,
     ) -> Result<SegmentMap, Problem> {
         let Self {
@@ -139,12 +155,14 @@ impl AskedMethod {
             (Some(AskedNetwork { model, view, place }), Some(stage)) => {
                 let seen = Arc::clone(&image);
                 let input = work.compute(move || view.input(&seen)).await?;
-                Some(work.features(&*model, place, input, stage).await?)
+                let asked = (input, stage);
+                Some(work.features(&*model, place, asked, afforded).await?)
             }
             (None, _) | (_, None) => None,
         };
+        let bytes = method.working_bytes(image.height(), image.width());
         let segment = move || method.segment(&image, features.as_ref());
-        let map = work.compute(segment).await?;
+        let map = work.segment(bytes, segment).await?;
         map.map_err(|error| Problem::Segmentation {
             detail: error.to_string(),
         })

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use detcon_core::arch::Stage;
 use detcon_core::regions::BoundingBox;
 use detcon_inference::{Output, Region, Regions, Space};
@@ -16,8 +17,9 @@ use safetensors::tensor::Dtype;
 use serde::Serialize;
 
 use self::given::{RegionSource, unusable};
-use super::view::view;
+use super::view::{view, with_features};
 use super::{App, Binary};
+use crate::engine::Form;
 use crate::http::encode;
 use crate::http::parameters::{
     BOXES, COLUMNS, K, METHOD, MIN_SIZE, MODEL, PRIORITY, RLE, ROWS, SCALE, SEED, SIGMA, SIZE,
@@ -25,7 +27,8 @@ use crate::http::parameters::{
 };
 use crate::http::urgency::{urgency, urgency_with};
 use crate::http::{
-    BodyFormat, Mask, Problem, ProblemBody, Provenance, Representation, RequestFields, contents,
+    BodyFormat, Mask, Problem, ProblemBody, Provenance, Representation, RequestFields, Written,
+    contents,
 };
 
 const FIELDS: RequestFields = RequestFields {
@@ -136,8 +139,16 @@ pub(crate) async fn regions(
     model.has_space(space)?;
     let source = RegionSource::take(&mut contents, &work, &model, view)?;
     let place = work.place(&*model)?;
-    let image = work.decode(contents.image()?).await?;
-    let set = Arc::new(source.regions(&work, Arc::clone(&image)).await?);
+    let need = {
+        let (model, source) = (Arc::clone(&model), source.need());
+        // Regions win cells, so there are no more vectors than cells.
+        let form = form(representation);
+        move |size| with_features(source(size), (&model, Stage::C5), (view, size), form)
+    };
+    let (image, afforded) = work.decode(contents.image()?, need).await?;
+    drop(contents); // the body is gone
+    let set = source.regions(&work, &afforded, Arc::clone(&image));
+    let set = Arc::new(set.await?);
     let size = [image.height(), image.width()];
     let (cells, input) = {
         let (set, spec) = (Arc::clone(&set), model.manifest().spec);
@@ -146,15 +157,30 @@ pub(crate) async fn regions(
             .await?
             .map_err(|error| unusable(&error))?
     };
-    let features = work.features(&*model, place, input, Stage::C5).await?;
+    let asked = (input, Stage::C5);
+    let features = work.features(&*model, place, asked, &afforded).await?;
+    let bytes = size_of_val(features.values());
     let found = {
         let model = Arc::clone(&model);
         let pool = move || model.network().regions(&set, &cells, &features, space);
         work.compute(pool).await?.map_err(encode::unwritten)?
     };
-    let list = RegionList::of(model.manifest().name.as_str(), size, found);
-    let response = encode::answer(representation, encode_list(&list, representation)?);
-    Ok(Provenance::of(&model, Output::Features(Stage::C5)).with_headers(response))
+    let provenance = Provenance::of(&model, Output::Features(Stage::C5));
+    let write = move || {
+        let list = RegionList::of(model.manifest().name.as_str(), size, found);
+        encode_list(&list, representation)
+    };
+    let written = work.write(bytes, write).await??;
+    let response = encode::answer(representation, written.holding(afforded.into_share()));
+    Ok(provenance.with_headers(response))
+}
+
+/// How the vectors are sent.
+const fn form(representation: Representation) -> Form {
+    match representation {
+        Representation::Npy | Representation::Safetensors => Form::Binary,
+        Representation::Json | Representation::Png => Form::Number,
+    }
 }
 
 impl<'a> RegionList<'a> {
@@ -175,7 +201,7 @@ impl<'a> RegionList<'a> {
     }
 }
 
-fn encode_list(list: &RegionList<'_>, representation: Representation) -> Result<Vec<u8>, Problem> {
+fn encode_list(list: &RegionList<'_>, representation: Representation) -> Result<Written, Problem> {
     let count = list.regions.len();
     let shape = [
         count,
@@ -184,17 +210,15 @@ fn encode_list(list: &RegionList<'_>, representation: Representation) -> Result<
             .map_or(0, |region| region.embedding.len()),
     ];
     let vectors = || {
-        encode::little_endian(
-            list.regions
-                .iter()
-                .flat_map(|it| it.embedding.iter().copied()),
-        )
+        let vectors = list.regions.iter();
+        let bytes = vectors.flat_map(|it| bytemuck::cast_slice(&it.embedding));
+        vec![bytes.copied().collect::<Bytes>()]
     };
     let integers = |values: &mut dyn Iterator<Item = i64>| {
-        values.flat_map(i64::to_le_bytes).collect::<Vec<u8>>()
+        vec![values.flat_map(i64::to_le_bytes).collect::<Bytes>()]
     };
     match representation {
-        Representation::Npy => Ok(encode::npy("<f4", &shape, &vectors())),
+        Representation::Npy => Ok(encode::npy("<f4", &shape, vectors())),
         Representation::Json | Representation::Png => encode::json(list),
         Representation::Safetensors => {
             let regions = || list.regions.iter();
@@ -204,12 +228,12 @@ fn encode_list(list: &RegionList<'_>, representation: Representation) -> Result<
             let cells =
                 integers(&mut regions().map(|it| i64::try_from(it.cells).unwrap_or(i64::MAX)));
             let boxes = integers(&mut regions().flat_map(|it| it.bounds.to_array().map(i64::from)));
-            encode::safetensors(&[
-                ("embeddings", Dtype::F32, &shape, &vectors()),
-                ("ids", Dtype::I64, &[count], &ids),
-                ("areas", Dtype::I64, &[count], &areas),
-                ("cells", Dtype::I64, &[count], &cells),
-                ("boxes", Dtype::I64, &[count, 4], &boxes),
+            encode::safetensors(vec![
+                ("embeddings", Dtype::F32, &shape, vectors()),
+                ("ids", Dtype::I64, &[count], ids),
+                ("areas", Dtype::I64, &[count], areas),
+                ("cells", Dtype::I64, &[count], cells),
+                ("boxes", Dtype::I64, &[count, 4], boxes),
             ])
         }
     }

@@ -21,7 +21,7 @@ use crate::http::parameters::{
 };
 use crate::http::urgency::{urgency, urgency_with};
 use crate::http::{
-    BodyFormat, Mask, Problem, ProblemBody, Representation, RequestFields, contents,
+    BodyFormat, Mask, Problem, ProblemBody, Representation, RequestFields, Written, contents,
 };
 
 const FIELDS: RequestFields = RequestFields {
@@ -148,13 +148,18 @@ pub(crate) async fn segment(
     })?;
     let provenance = method.provenance();
     let classes = method.classes().map(<[String]>::to_vec);
-    let image = work.decode(contents.image()?).await?;
-    let map = method.segment(&work, Arc::clone(&image)).await?;
+    let (image, afforded) = work.decode(contents.image()?, method.need()).await?;
+    drop(contents); // the body is gone
+    let map = method.segment(&work, &afforded, Arc::clone(&image)).await?;
     let written = move || match output {
-        SegmentationOutput::Overlay => overlay_png(&image, &map).map_err(encode::unwritten),
+        SegmentationOutput::Overlay => {
+            let png = overlay_png(&image, &map).map_err(encode::unwritten);
+            png.map(Written::from)
+        }
         SegmentationOutput::Labels => labels(&map, classes.as_deref(), representation),
     };
-    let response = encode::answer(representation, work.compute(written).await??);
+    let written = work.compute(written).await??;
+    let response = encode::answer(representation, written.holding(afforded.into_share()));
     Ok(match provenance {
         Some(provenance) => provenance.with_headers(response),
         None => response,
@@ -166,13 +171,13 @@ fn labels(
     map: &SegmentMap,
     classes: Option<&[String]>,
     representation: Representation,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<Written, Problem> {
     match representation {
-        Representation::Png => Ok(map.to_png()),
+        Representation::Png => Ok(map.to_png().into()),
         Representation::Npy => {
             let shape = [map.height() as usize, map.width() as usize];
-            let data: Vec<u8> = map.ids().iter().flat_map(|id| id.to_le_bytes()).collect();
-            Ok(encode::npy("<u2", &shape, &data))
+            let data = map.ids().iter().flat_map(|id| id.to_le_bytes());
+            Ok(encode::npy("<u2", &shape, vec![data.collect()]))
         }
         Representation::Json | Representation::Safetensors => {
             let masks = segment_masks(map).map_err(encode::unwritten)?;

@@ -49,6 +49,10 @@ pub struct EngineArguments {
     /// Most images in one engine call.
     #[arg(long, env = "DETCON_MAX_BATCH", value_name = "N", default_value = "8", value_parser = count)]
     pub max_batch: NonZeroUsize,
+    /// Most pixels in one engine call; one image always goes, of --max-input-pixels at most. No model waits for another
+    /// longer than that takes [default: those of --max-batch images of the model's own size].
+    #[arg(long, env = "DETCON_MAX_BATCH_PIXELS", value_name = "N")]
+    pub max_batch_pixels: Option<u64>,
     /// Most images of a model from admission to answer; beyond them requests are refused with 503. Bulk requests may
     /// take three quarters of them.
     #[arg(long, env = "DETCON_QUEUE", value_name = "N", default_value = "256", value_parser = count)]

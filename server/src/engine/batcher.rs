@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::job::{Failure, Full, Job, Place, Places};
 use super::queue::{Answer, Queue};
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use super::urgency::{Deadline, Lane};
 use crate::observe::{EngineStats, Phase, Timings};
 
@@ -198,15 +198,20 @@ struct Worker<E> {
 }
 
 impl<E: Run> Worker<E> {
+    /// The turn comes first, and the batch is chosen in it: what came, left or expired while others computed counts.
     fn work(&mut self, limits: BatchLimits) {
-        while let Some(batch) = self.queue.next_batch(limits) {
-            self.run(batch);
+        let turns = self.turns.clone();
+        while self.queue.wait() {
+            let asked = Instant::now();
+            let turn = turns.take();
+            let batch = self.queue.next_batch(limits);
+            if !batch.is_empty() {
+                self.run(batch, asked, turn);
+            }
         }
     }
 
-    fn run(&mut self, jobs: Vec<Job>) {
-        let (taken, turns) = (Instant::now(), self.turns.clone());
-        let turn = turns.take();
+    fn run(&mut self, jobs: Vec<Job>, asked: Instant, turn: Turn<'_>) {
         let start = Instant::now();
         let (first, count) = (&jobs[0], jobs.len());
         let (output, (height, width)) = (first.output, (first.input.height, first.input.width));
@@ -224,7 +229,7 @@ impl<E: Run> Worker<E> {
             job.answer(answers.next().ok_or(Failure::Engine));
         }
         // With what other models' engines took meanwhile: that is the pace at which the queue empties.
-        self.measure(taken.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
+        self.measure(asked.elapsed() / u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// One answer an image. A batch that cannot be run has none and is logged; the thread goes on to the next, with an

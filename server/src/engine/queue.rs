@@ -69,25 +69,29 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// What has queued while the engine was busy: the job whose turn it is and others of its kind, no more than the
-    /// limits have room for, none whose time is up. Waits for one; nothing when the queue is closed and empty.
-    pub(super) fn next_batch(&self, limits: BatchLimits) -> Option<Vec<Job>> {
+    /// Waits until there is a job. There is none any more when the queue is closed and empty.
+    pub(super) fn wait(&self) -> bool {
         let mut waiting = self.lock();
-        loop {
-            let expired = waiting.take_expired();
-            self.stats.expired(expired.len());
-            for job in expired {
-                job.answer(Err(Failure::Expired));
-            }
-            if let Some(first) = waiting.first() {
-                return Some(waiting.take(first, limits));
-            }
-            if !waiting.open {
-                return None;
-            }
+        while waiting.jobs.is_empty() && waiting.open {
             let changed = self.changed.wait(waiting);
             waiting = changed.unwrap_or_else(PoisonError::into_inner);
         }
+        !waiting.jobs.is_empty()
+    }
+
+    /// What has queued by now: the job whose turn it is and others of its kind, no more than the limits have room for,
+    /// none whose time is up. Empty where no job is left.
+    pub(super) fn next_batch(&self, limits: BatchLimits) -> Vec<Job> {
+        let mut waiting = self.lock();
+        let expired = waiting.take_expired();
+        let first = waiting.first();
+        let batch = first.map_or_else(Vec::new, |first| waiting.take(first, limits));
+        drop(waiting);
+        self.stats.expired(expired.len());
+        for job in expired {
+            job.answer(Err(Failure::Expired));
+        }
+        batch
     }
 
     /// Takes a job out whose client has left.
@@ -245,7 +249,7 @@ mod tests {
     fn order(queue: &Queue) -> Vec<Lane> {
         queue.close();
         let limits = BatchLimits::of(NonZeroUsize::new(8).unwrap(), 1);
-        let batches = std::iter::from_fn(|| queue.next_batch(limits));
+        let batches = std::iter::from_fn(|| queue.wait().then(|| queue.next_batch(limits)));
         batches
             .map(|batch| {
                 assert_eq!(batch.len(), 1);

@@ -13,11 +13,16 @@ use detcon_inference::{InputTensor, Output, prepared};
 use tokio::task::{JoinError, JoinSet};
 
 use super::batcher::Batcher;
+use super::cost::{CostLimits, Excess, Need};
 use super::job::{Answered, Failure, Full, Place, Places};
+use super::memory::Share;
 use super::pool::Pool;
 use super::queue::Answer;
 use super::urgency::{Deadline, Lane, Urgency};
 use crate::observe::{Phase, Timings};
+
+/// Longest answer that is written where it is asked for, in bytes: it takes less than handing it to another thread.
+const WRITTEN_AT_ONCE: usize = 64 << 10;
 
 /// Why a request's work has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +50,16 @@ pub(crate) enum WorkError {
     Engine,
     /// The engine's thread has ended.
     Gone,
+    /// It costs more than it may.
+    Excess(Excess),
     /// Work panicked; the log says so.
     Panicked,
+}
+
+impl From<Excess> for WorkError {
+    fn from(excess: Excess) -> Self {
+        Self::Excess(excess)
+    }
 }
 
 /// A model as work sees it: the queue in front of its engine, and how its images are preprocessed.
@@ -67,11 +80,23 @@ pub(crate) enum Image {
     Ready(InputTensor),
 }
 
-/// What all requests share: the pool, and what an image may be.
+/// Memory for work that was found to be within the limits. Nothing is given to an engine without.
+#[derive(Debug)]
+pub(crate) struct Afforded(Share);
+
+impl Afforded {
+    /// The memory, for as long as the answer is there.
+    pub(crate) fn into_share(self) -> Share {
+        self.0
+    }
+}
+
+/// What all requests share: the pool, and what an image and the work on it may be.
 #[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
     pool: Pool,
     limits: ImageLimits,
+    costs: CostLimits,
     timeout: Duration,
 }
 
@@ -79,10 +104,16 @@ impl Pipeline {
     /// At most `threads` images are decoded at the same time, of all requests together; no request is worked on for
     /// longer than `timeout`.
     #[must_use]
-    pub(crate) fn new(threads: usize, limits: ImageLimits, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        threads: usize,
+        limits: ImageLimits,
+        costs: CostLimits,
+        timeout: Duration,
+    ) -> Self {
         Self {
             pool: Pool::new(threads),
             limits,
+            costs,
             timeout,
         }
     }
@@ -114,6 +145,7 @@ impl Work {
         model: &Arc<M>,
         images: Vec<Image>,
         outputs: &[Output],
+        _afforded: &Afforded,
     ) -> Result<Vec<Vec<Tensor>>, WorkError> {
         let mut places = self.admit(&**model, images.len().saturating_mul(outputs.len()))?;
         let work = async {
@@ -144,8 +176,8 @@ impl Work {
         &self,
         model: &impl Queued,
         place: Place,
-        input: InputTensor,
-        stage: Stage,
+        (input, stage): (InputTensor, Stage),
+        _afforded: &Afforded,
     ) -> Result<Tensor, WorkError> {
         let output = Output::Features(stage);
         let answer = model.batcher().submit(input, output, place, self.deadline);
@@ -174,15 +206,56 @@ impl Work {
         batcher.admit(images, self.lane).map_err(full)
     }
 
-    /// Decodes the only image of a request on the pool.
-    pub(crate) async fn decode(&self, bytes: Bytes) -> Result<Arc<RgbImage>, WorkError> {
+    /// Memory for what is needed, if that is within the limits.
+    pub(crate) fn afford(&self, need: Need) -> Result<Afforded, WorkError> {
+        Ok(Afforded(self.pipeline.costs.afford(need)?))
+    }
+
+    /// Decodes the only image of a request on the pool, if what is needed for one of its height and width, which its
+    /// header tells, can be afforded.
+    pub(crate) async fn decode(
+        &self,
+        bytes: Bytes,
+        need: impl FnOnce([u32; 2]) -> Need + Send + 'static,
+    ) -> Result<(Arc<RgbImage>, Afforded), WorkError> {
         let limits = self.pipeline.limits;
-        let decoded = self
-            .compute(move || Timings::measure(Phase::Decode, || image::decode(&bytes, &limits)))
-            .await?;
-        decoded
-            .map(Arc::new)
-            .map_err(|source| WorkError::Image { index: 0, source })
+        let unusable = |source| WorkError::Image { index: 0, source };
+        let work = self.clone();
+        let decode = move || {
+            let size = image::stored_size(&bytes, &limits).map_err(unusable)?;
+            let afforded = work.afford(need(size))?;
+            let decoded = Timings::measure(Phase::Decode, || image::decode(&bytes, &limits));
+            Ok((Arc::new(decoded.map_err(unusable)?), afforded))
+        };
+        self.compute(decode).await?
+    }
+
+    /// Runs a method of segmentation on the pool, once there are so many bytes for what it takes meanwhile.
+    pub(crate) async fn segment<T: Send + 'static>(
+        &self,
+        bytes: u64,
+        method: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
+        let share = async { Ok(self.pipeline.costs.segmentation(bytes).await?) };
+        let share = self.in_time(share).await?;
+        let segment = move || {
+            let segmented = method();
+            drop(share);
+            segmented
+        };
+        self.compute(segment).await
+    }
+
+    /// Writes an answer of so many bytes: a long one on the pool, others at once.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        write: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
+        if bytes <= WRITTEN_AT_ONCE {
+            return Ok(write());
+        }
+        self.compute(write).await
     }
 
     /// What an image may be.
@@ -198,11 +271,14 @@ impl Work {
         let room = self.pipeline.pool.room(self.lane);
         let room = self.in_time(async { Ok(room.await) }).await?;
         let timings = Timings::current();
+        let deadline = self.deadline;
         let computed = tokio::task::spawn_blocking(move || {
             let _room = room;
-            timings.within(work)
+            // Time may have passed before there was a thread.
+            (!deadline.is_past()).then(|| timings.within(work))
         });
-        computed.await.map_err(|error| panicked(&error))
+        let computed = computed.await.map_err(|error| panicked(&error))?;
+        computed.ok_or(WorkError::Late(deadline))
     }
 
     async fn in_time<T>(

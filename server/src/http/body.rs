@@ -1,7 +1,6 @@
 //! Reading a body: never more than the limit in memory, never longer than the limit in time, and never more of all
 //! requests together than there is memory for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,17 +8,17 @@ use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
 use super::image_fetch::Fetcher;
+use crate::engine::{Memory, Share};
 
 /// First allocation for a body that says its length: a lie costs no more than this.
 const FIRST_ALLOCATION: usize = 1 << 20;
-/// Memory is counted in units of this many bytes.
-const UNIT: usize = 4096;
-/// When a request that found no memory may try again: bodies are read in less.
-const MEMORY_RETRY: Duration = Duration::from_secs(1);
+
+/// How many times its own length a body takes while parts, or images in JSON, are read out of it: itself, what the
+/// reader keeps of it (a part's unread bytes, a text without its escapes), and what comes out.
+pub(crate) const READING: u64 = 3;
 
 /// What a request may hold.
 #[derive(Clone, Debug)]
@@ -31,37 +30,28 @@ pub(crate) struct Limits {
     /// Longest wait for the body.
     pub(crate) timeout: Duration,
     /// For the bodies of all requests.
-    pub(crate) memory: BodyMemory,
+    pub(crate) memory: Memory,
     /// Gets images that are named by their address.
     pub(crate) fetcher: Fetcher,
 }
 
-/// Memory for the bodies of all requests together.
-#[derive(Clone, Debug)]
-pub(crate) struct BodyMemory(Arc<Semaphore>);
+/// A body and its share of the memory, which is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) bytes: Bytes,
+    pub(crate) share: Share,
+}
 
-impl BodyMemory {
-    /// Room for `bytes`.
-    #[must_use]
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(
-            bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS),
-        )))
+impl Held {
+    /// Makes the share large enough for what reading takes.
+    pub(crate) fn reserve_for_reading(&mut self, limits: &Limits) -> Result<(), Problem> {
+        let bytes = self.bytes.len() as u64 * READING;
+        Ok(limits.memory.grow(&mut self.share, bytes)?)
     }
 }
 
-/// A body and its share of the memory, which is given back when this is dropped.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) bytes: Bytes,
-    pub(super) share: Share,
-}
-
-/// A share of the memory for bodies.
-pub(crate) type Share = Option<OwnedSemaphorePermit>;
-
 /// The whole body.
-pub(super) async fn read(
+pub(crate) async fn read(
     headers: &HeaderMap,
     mut body: Body,
     limits: &Limits,
@@ -97,14 +87,15 @@ async fn collect(length: Option<usize>, body: &mut Body, limits: &Limits) -> Res
         return Err(too_large);
     }
     let mut bytes = BytesMut::with_capacity(length.unwrap_or_default().min(FIRST_ALLOCATION));
-    let mut share = None;
+    let mut share = Share::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::BodyIncomplete)?;
         if let Some(data) = frame.data_ref() {
             if data.len() > limits.bytes - bytes.len() {
                 return Err(too_large);
             }
-            grow(&mut share, bytes.len() + data.len(), &limits.memory)?;
+            let length = bytes.len() + data.len();
+            limits.memory.grow(&mut share, length as u64)?;
             bytes.extend_from_slice(data);
         }
     }
@@ -139,37 +130,18 @@ pub(crate) fn pieces(
     })
 }
 
-/// Makes a share as large as a body of `bytes` needs.
-pub(super) fn grow(share: &mut Share, bytes: usize, memory: &BodyMemory) -> Result<(), Problem> {
-    let full = || Problem::Overloaded {
-        retry_after: MEMORY_RETRY,
-    };
-    let has = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-    let missing = bytes.div_ceil(UNIT).saturating_sub(has);
-    if missing == 0 {
-        return Ok(());
-    }
-    let count = u32::try_from(missing).map_err(|_| full())?;
-    let more = Arc::clone(&memory.0)
-        .try_acquire_many_owned(count)
-        .map_err(|_| full())?;
-    match share {
-        Some(share) => share.merge(more),
-        None => *share = Some(more),
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const UNIT: usize = 4096;
 
     fn limits(bytes: usize, memory: usize) -> Limits {
         Limits {
             bytes,
             images: 1,
             timeout: Duration::from_mins(1),
-            memory: BodyMemory::new(memory),
+            memory: Memory::new(memory as u64),
             fetcher: Fetcher::default(),
         }
     }
@@ -191,12 +163,7 @@ mod tests {
         let limits = limits(10 * UNIT, 10 * UNIT);
         let held = take(6 * UNIT, &limits).await.unwrap();
         let refused = take(5 * UNIT, &limits).await.unwrap_err();
-        assert_eq!(
-            refused,
-            Problem::Overloaded {
-                retry_after: MEMORY_RETRY
-            }
-        );
+        assert_eq!(refused.status(), 503);
         let small = take(4 * UNIT, &limits).await.unwrap();
         drop((held, small));
         assert!(take(10 * UNIT, &limits).await.is_ok());

@@ -6,14 +6,14 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
 use super::Problem;
-use super::body::{self, Held, Limits, Share};
+use super::body::{self, Held, Limits};
 use super::fields::{Fields, Mask, RequestFields};
-use super::image_fetch::FetchError;
+use super::image_fetch::{FetchError, Room};
 use super::multipart::Files;
 use super::parameters::{MODEL, NORMALIZE, PRIORITY, TIMEOUT_MS};
 use super::urgency::{urgency, urgency_with};
 use super::{json, multipart};
-use crate::engine::Urgency;
+use crate::engine::{NoRoom, Share, Urgency};
 
 /// A request for embeddings, read and checked as far as it can be without the model.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub(crate) async fn contents(
 ) -> Result<Contents, Problem> {
     let mut fields = Fields::from_query(known, request.uri())?;
     let (parts, body) = request.into_parts();
-    let held = whole(&parts.headers, body, limits).await?;
+    let mut held = whole(&parts.headers, body, limits).await?;
     match format {
         BodyFormat::Raw => Ok(Contents {
             images: vec![held.bytes],
@@ -149,9 +149,12 @@ pub(crate) async fn contents(
             memory: held.share,
         }),
         BodyFormat::Multipart => {
+            held.reserve_for_reading(limits)?;
             let body = held.bytes;
+            let length = body.len() as u64;
             let read = multipart::read(parts, body, &mut fields, known, limits.images);
             let Files { images, mask } = read.await?;
+            held.share.shrink(length); // of the parts alone
             Ok(Contents {
                 images,
                 mask,
@@ -167,21 +170,22 @@ pub(crate) async fn contents(
 
 /// Megabytes of base64 take tens of milliseconds: too long for a thread that others' requests wait for.
 async fn json(
-    held: Held,
+    mut held: Held,
     query: (Option<String>, Option<bool>),
     urgency: Urgency,
     limits: &Limits,
 ) -> Result<Embeddings, Problem> {
+    held.reserve_for_reading(limits)?;
     let (limit, fetcher) = (limits.images, limits.fetcher.clone());
     let read = tokio::task::spawn_blocking(move || {
         let parsed = json::read(&held.bytes, query, limit, &fetcher)?;
-        Ok::<_, Problem>((parsed, held.bytes.len(), held.share))
+        Ok::<_, Problem>((parsed, held.share))
     });
-    let (parsed, bytes, memory) = read.await.map_err(|error| {
+    let (parsed, memory) = read.await.map_err(|error| {
         tracing::error!(%error, "reading JSON panicked");
         Problem::Internal
     })??;
-    let (images, memory) = all(parsed.images, bytes, memory, limits).await?;
+    let (images, memory) = all(parsed.images, memory, limits).await?;
     Ok(Embeddings {
         model: parsed.model,
         images,
@@ -196,28 +200,37 @@ async fn json(
 /// Fetches what is not here yet, one after the other, in the time and the memory of a body and with no more bytes.
 async fn all(
     images: Vec<json::Image>,
-    body: usize,
     mut memory: Share,
     limits: &Limits,
 ) -> Result<(Vec<Bytes>, Share), Problem> {
     let end = tokio::time::Instant::now() + limits.timeout;
-    let (mut here, mut fetched) = (Vec::with_capacity(images.len()), 0);
+    let here = images.iter().map(json::Image::len).sum::<usize>();
+    memory.shrink(here as u64); // the JSON is gone
+    let (mut all, mut fetched) = (Vec::with_capacity(images.len()), 0);
     for (index, image) in images.into_iter().enumerate() {
-        here.push(match image {
+        all.push(match image {
             json::Image::Here(bytes) => bytes,
             json::Image::At(address) => {
-                let room = limits.bytes - fetched;
+                let room = Room {
+                    bytes: limits.bytes - fetched,
+                    held: here + fetched,
+                    memory: limits.memory.clone(),
+                    share: memory,
+                };
                 let late = |_| Err(FetchError::Slow);
                 let image = tokio::time::timeout_at(end, limits.fetcher.fetch(address, room));
                 let image = image.await.unwrap_or_else(late);
-                let image = image.map_err(|reason| Problem::NotFetched { index, reason })?;
-                fetched += image.len();
-                body::grow(&mut memory, body + fetched, &limits.memory)?;
+                let image = image.map_err(|reason| match reason {
+                    FetchError::NoRoom => NoRoom.into(),
+                    reason => Problem::NotFetched { index, reason },
+                });
+                let (image, share) = image?;
+                (memory, fetched) = (share, fetched + image.len());
                 image
             }
         });
     }
-    Ok((here, memory))
+    Ok((all, memory))
 }
 
 async fn whole(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Held, Problem> {

@@ -5,6 +5,7 @@
 //! name's server that changes in between changes nothing.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::origin::ImageOrigin;
+use crate::engine::{Memory, NoRoom, Share};
 
 /// Longest wait for one image, redirects included.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,6 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 3;
 /// Images that are fetched at the same time, for all requests together.
 const AT_ONCE: usize = 16;
+
+/// Bytes for which memory is taken at once.
+const STEP: usize = 1 << 20;
 
 /// Why an image was not fetched, as clients are told: nothing about what is inside the network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +58,46 @@ pub(crate) enum FetchError {
     /// No connection, or one that broke.
     #[error("the connection failed")]
     Connection,
+    /// No memory for it at the moment.
+    #[error("there is no memory for it at the moment")]
+    NoRoom,
+}
+
+/// Room for an image: it is read in steps, and memory comes before each.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Most bytes.
+    pub(crate) bytes: usize,
+    /// Bytes that the share is for already.
+    pub(crate) held: usize,
+    /// Where there is more.
+    pub(crate) memory: Memory,
+    /// What the request has of it.
+    pub(crate) share: Share,
+}
+
+impl Room {
+    /// All that comes.
+    fn fill(mut self, mut source: impl Read) -> Result<(Bytes, Share), FetchError> {
+        let mut found = Vec::new();
+        loop {
+            // One byte more is enough to know that it is too large.
+            let step = STEP.min(self.bytes.saturating_add(1) - found.len());
+            let bytes = self.held + found.len() + step;
+            let grown = self.memory.grow(&mut self.share, bytes as u64);
+            grown.map_err(|NoRoom| FetchError::NoRoom)?;
+            let read = source.by_ref().take(step as u64).read_to_end(&mut found);
+            let read = read.map_err(|error| failed(&error.into()))?;
+            if found.len() > self.bytes {
+                return Err(FetchError::TooLarge);
+            }
+            if read == 0 {
+                found.shrink_to_fit();
+                self.share.shrink((self.held + found.len()) as u64);
+                return Ok((found.into(), self.share));
+            }
+        }
+    }
 }
 
 /// Gets images from listed origins; by default there are none.
@@ -111,8 +156,12 @@ impl Fetcher {
         }
     }
 
-    /// An image of at most `room` bytes.
-    pub(crate) async fn fetch(&self, address: Uri, room: usize) -> Result<Bytes, FetchError> {
+    /// An image for which there is room, with its share of the memory.
+    pub(crate) async fn fetch(
+        &self,
+        address: Uri,
+        room: Room,
+    ) -> Result<(Bytes, Share), FetchError> {
         let inner = Arc::clone(self.0.as_ref().ok_or(FetchError::Redirect)?);
         let turn = Arc::clone(&inner.turns).acquire_owned().await;
         let turn = turn.map_err(|_| FetchError::Connection)?;
@@ -129,7 +178,7 @@ impl Inner {
         ImageOrigin::of(address).is_some_and(|origin| self.origins.contains(&origin))
     }
 
-    fn get(&self, mut at: Uri, room: usize) -> Result<Bytes, FetchError> {
+    fn get(&self, mut at: Uri, room: Room) -> Result<(Bytes, Share), FetchError> {
         for _ in 0..=MAX_REDIRECTS {
             if !self.lists(&at) {
                 return Err(FetchError::Redirect);
@@ -137,14 +186,9 @@ impl Inner {
             let mut response = self.agent.get(&at).call().map_err(|error| failed(&error))?;
             match response.status().as_u16() {
                 200 => {
-                    // One byte more is enough to know that it is too large.
-                    let body = response.body_mut().with_config().limit(room as u64 + 1);
-                    let bytes = body.read_to_vec().map_err(|error| failed(&error))?;
-                    return if bytes.len() > room {
-                        Err(FetchError::TooLarge)
-                    } else {
-                        Ok(bytes.into())
-                    };
+                    let limit = room.bytes.saturating_add(1) as u64;
+                    let body = response.body_mut().with_config().limit(limit);
+                    return room.fill(body.reader());
                 }
                 301 | 302 | 303 | 307 | 308 => {
                     let target = response.headers().get(header::LOCATION);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
 use super::Problem;
-use super::body::{self, Held, Limits, Share, grow};
+use super::body::{self, Held, Limits};
 use super::fields::invalid;
 
 /// How a body is compressed.
@@ -44,24 +44,24 @@ impl ContentCoding {
     }
 }
 
-/// The headers, the whole body as it was before it was compressed, and its share of the memory for bodies.
+/// The headers, and the whole body as it was before it was compressed, with room for what is read out of it.
 pub(crate) async fn inflated(
     request: Request,
     limits: &Limits,
-) -> Result<(HeaderMap, Bytes, Share), Problem> {
+) -> Result<(HeaderMap, Held), Problem> {
     let (parts, body) = request.into_parts();
     let encoding = ContentCoding::of(&parts.headers)?;
-    let held = body::read(&parts.headers, body, limits).await?;
-    if encoding == ContentCoding::Identity {
-        return Ok((parts.headers, held.bytes, held.share));
+    let mut held = body::read(&parts.headers, body, limits).await?;
+    if encoding != ContentCoding::Identity {
+        let limits = limits.clone();
+        let inflate = tokio::task::spawn_blocking(move || inflate(held, encoding, &limits));
+        held = inflate.await.map_err(|error| {
+            tracing::error!(%error, "inflating a body panicked");
+            Problem::Internal
+        })??;
     }
-    let limits = limits.clone();
-    let inflate = tokio::task::spawn_blocking(move || inflate(held, encoding, &limits));
-    let Held { bytes, share } = inflate.await.map_err(|error| {
-        tracing::error!(%error, "inflating a body panicked");
-        Problem::Internal
-    })??;
-    Ok((parts.headers, bytes, share))
+    held.reserve_for_reading(limits)?;
+    Ok((parts.headers, held))
 }
 
 fn inflate(held: Held, encoding: ContentCoding, limits: &Limits) -> Result<Held, Problem> {
@@ -75,8 +75,9 @@ fn inflate(held: Held, encoding: ContentCoding, limits: &Limits) -> Result<Held,
     let mut found = Vec::new();
     loop {
         // Memory first: what comes out may be a thousand times what went in.
-        let step = STEP.min(limits.bytes + 1 - found.len());
-        grow(&mut share, bytes.len() + found.len() + step, &limits.memory)?;
+        let step = STEP.min(limits.bytes.saturating_add(1) - found.len());
+        let length = bytes.len() + found.len() + step;
+        limits.memory.grow(&mut share, length as u64)?;
         let read = source.by_ref().take(step as u64).read_to_end(&mut found);
         let read = read.map_err(|error| {
             let detail = format!("the body is not what it says ({error})");
@@ -107,7 +108,7 @@ mod tests {
     use flate2::write::{GzEncoder, ZlibEncoder};
 
     use super::*;
-    use crate::http::BodyMemory;
+    use crate::engine::Memory;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -121,17 +122,17 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    async fn read(encoding: &str, body: Vec<u8>, memory: usize) -> Result<Bytes, Problem> {
+    async fn read(encoding: &str, body: Vec<u8>, memory: u64) -> Result<Bytes, Problem> {
         let limits = Limits {
             bytes: 100_000,
             images: 1,
             timeout: Duration::from_mins(1),
-            memory: BodyMemory::new(memory),
+            memory: Memory::new(memory),
             fetcher: crate::http::image_fetch::Fetcher::default(),
         };
         let request = Request::post("/").header(header::CONTENT_ENCODING, encoding);
         let request = request.body(Body::from(body)).unwrap();
-        inflated(request, &limits).await.map(|(_, bytes, _)| bytes)
+        inflated(request, &limits).await.map(|(_, held)| held.bytes)
     }
 
     #[tokio::test]

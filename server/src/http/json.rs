@@ -86,6 +86,16 @@ pub(super) enum Image {
     At(Uri),
 }
 
+impl Image {
+    /// Bytes that are here.
+    pub(super) const fn len(&self) -> usize {
+        match self {
+            Self::Here(bytes) => bytes.len(),
+            Self::At(_) => 0,
+        }
+    }
+}
+
 /// Reads the body; `query` holds the model and the wish for unit length that the query named.
 pub(super) fn read(
     body: &[u8],

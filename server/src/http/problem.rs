@@ -12,8 +12,11 @@ use detcon_core::image::ImageError;
 pub(crate) use body::ProblemBody;
 
 use super::image_fetch::FetchError;
-use crate::engine::{Party, WorkError};
+use crate::engine::{Excess, NoRoom, Party, WorkError};
 use crate::models::ModelsError;
+
+/// When a request that found no memory may try again: bodies are read, and answers taken, in less.
+const MEMORY_RETRY: Duration = Duration::from_secs(1);
 
 /// What is wrong with a request, or with the server while it answers. The text is the problem's `detail`: what is
 /// wrong and what to do.
@@ -185,6 +188,43 @@ pub(crate) enum Problem {
         /// Name of the scope.
         needed: &'static str,
     },
+    /// An input of more pixels than the network is given at once.
+    #[error(
+        "The network would see {pixels} pixels at once, and {limit} are the most: ask for a smaller size, or send an \
+         image that is less long for its width."
+    )]
+    InputTooLarge {
+        /// Its pixels.
+        pixels: u64,
+        /// Most of them.
+        limit: u64,
+    },
+    /// An answer that is too long.
+    #[error(
+        "The answer would take {bytes} bytes, and {limit} are the most: ask for a smaller size, for fewer images or \
+         outputs at once, or for binary data where this was for JSON."
+    )]
+    AnswerTooLarge {
+        /// Its bytes.
+        bytes: u64,
+        /// Most of them.
+        limit: u64,
+    },
+    /// Work that takes more memory than there is for all requests.
+    #[error(
+        "The work on this would take {bytes} bytes of memory, and there are {limit}: scale the image down, or ask for less at once."
+    )]
+    WorkTooLarge {
+        /// What it takes, in bytes.
+        bytes: u64,
+        /// What there is.
+        limit: u64,
+    },
+    /// A page of another site that asks for a change.
+    #[error(
+        "A page of another site may not ask for this: list its origin with --cors-origin, or protect the server with --api-keys."
+    )]
+    CrossSite,
     /// No answer in the time that the client gave.
     #[error("There was no answer within the {} s that the request gave: give it more, or fewer images.", allowed.as_secs_f64())]
     Expired {
@@ -237,9 +277,29 @@ impl From<WorkError> for Problem {
                     Party::Server => Self::Timeout { allowed },
                 }
             }
+            WorkError::Excess(excess) => excess.into(),
             WorkError::Engine => Self::Engine,
             WorkError::Gone => Self::ShuttingDown,
             WorkError::Panicked => Self::Internal,
+        }
+    }
+}
+
+impl From<Excess> for Problem {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Input { pixels, limit } => Self::InputTooLarge { pixels, limit },
+            Excess::Answer { bytes, limit } => Self::AnswerTooLarge { bytes, limit },
+            Excess::Memory { bytes, limit } => Self::WorkTooLarge { bytes, limit },
+            Excess::NoRoom => NoRoom.into(),
+        }
+    }
+}
+
+impl From<NoRoom> for Problem {
+    fn from(NoRoom: NoRoom) -> Self {
+        Self::Overloaded {
+            retry_after: MEMORY_RETRY,
         }
     }
 }

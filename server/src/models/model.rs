@@ -1,10 +1,11 @@
 //! A model that is served, and what it has to pass before it is.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use detcon_core::model::{HeadEntry, Manifest, Precision};
+use detcon_core::model::{HeadEntry, Manifest, ModelError, Precision};
 use detcon_core::preprocess::Preprocess;
 use detcon_core::segment::SegmentationHead;
 use detcon_inference::{
@@ -32,6 +33,19 @@ pub(crate) enum Refusal {
     Panic,
 }
 
+impl Refusal {
+    /// Whether it is about this moment and not about the model: the system did not read a file, or had no thread.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Open(OpenError::Directory(ModelError::Io { source, .. })) => {
+                source.kind() != io::ErrorKind::NotFound
+            }
+            Self::Thread(_) => true,
+            Self::Open(_) | Self::Inference(_) | Self::Panic => false,
+        }
+    }
+}
+
 /// How models are served.
 #[derive(Clone, Debug)]
 pub(crate) struct ServeOptions {
@@ -41,6 +55,9 @@ pub(crate) struct ServeOptions {
     pub(crate) turns: Turns,
     /// Most images of a model's own size in one engine call: larger ones share their pixels.
     pub(crate) max_batch: NonZeroUsize,
+    /// Most pixels in one engine call, if not those of that many images of the model's own size; one image is always
+    /// taken.
+    pub(crate) batch_pixels: Option<u64>,
     /// Most images of a model from admission to answer.
     pub(crate) queue: NonZeroUsize,
 }
@@ -48,8 +65,12 @@ pub(crate) struct ServeOptions {
 impl ServeOptions {
     /// How a model's images are grouped and bounded.
     const fn limits(&self, preprocess: Preprocess) -> QueueLimits {
+        let mut batch = BatchLimits::of(self.max_batch, preprocess.size());
+        if let Some(pixels) = self.batch_pixels {
+            batch.pixels = pixels;
+        }
         QueueLimits {
-            batch: BatchLimits::of(self.max_batch, preprocess.size()),
+            batch,
             queue: self.queue,
         }
     }

@@ -15,6 +15,13 @@ use detcon_inference::Output;
 use super::ModelsError;
 use super::model::{Model, Opener, Refusal};
 use super::watch::name;
+use history::History;
+
+pub(crate) use history::Moment;
+pub(crate) use state::State;
+
+mod history;
+mod state;
 
 /// Why a store cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -32,38 +39,6 @@ pub enum StoreError {
         /// Those that are there.
         known: String,
     },
-}
-
-/// Where a model stands.
-#[derive(Clone, Debug)]
-pub(crate) enum State {
-    /// Being checked.
-    Loading,
-    /// Served.
-    Ready(Arc<Model>),
-    /// Not served, for this reason.
-    Refused(Arc<str>),
-}
-
-impl State {
-    /// Name of [`State::Loading`].
-    const LOADING: &str = "loading";
-    /// Name of [`State::Ready`].
-    const READY: &str = "ready";
-    /// Name of [`State::Refused`].
-    const REFUSED: &str = "refused";
-
-    /// Every name of a state.
-    pub(crate) const NAMES: [&str; 3] = [Self::LOADING, Self::READY, Self::REFUSED];
-
-    /// Its name in metrics.
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Loading => Self::LOADING,
-            Self::Ready(_) => Self::READY,
-            Self::Refused(_) => Self::REFUSED,
-        }
-    }
 }
 
 /// Every model of a store by name.
@@ -94,6 +69,16 @@ struct Models {
     states: BTreeMap<String, State>,
     /// Why what is in a model's directory now does not take its place.
     held_back: BTreeMap<String, Arc<str>>,
+    history: History,
+}
+
+/// What came of loading a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    /// It is decided about.
+    Decided,
+    /// Something of it could not be read this time: another time it may.
+    Unread,
 }
 
 impl Registry {
@@ -105,7 +90,7 @@ impl Registry {
     ) -> Self {
         let models = Models {
             states,
-            held_back: BTreeMap::new(),
+            ..Models::default()
         };
         Self {
             opener,
@@ -141,30 +126,46 @@ impl Registry {
         self.starting.store(false, Ordering::Relaxed);
     }
 
+    /// After everything that was decided about models until now.
+    pub(crate) fn now(&self) -> Moment {
+        self.read().history.now()
+    }
+
     /// Checks the model at `path` and warms it up, then serves it under its name, or refuses it. A model that is served
-    /// under the name already is served until then, and further on where this one is refused.
-    pub(crate) fn load(&self, path: &Path) {
+    /// under the name already is served until then, and further on where this one is refused. Nothing is done about one
+    /// that was taken off since it was noticed, or is while it is loaded.
+    pub(crate) fn load(&self, path: &Path, noticed: Moment) -> Loaded {
         if self.is_closing() {
-            return;
+            return Loaded::Decided;
         }
         let (name, start) = (name(path), Instant::now());
         let _loading = self.loading.lock().expect("no holder panics");
-        let served = self.begin(&name);
+        let Some(served) = self.begin(&name, noticed) else {
+            return Loaded::Decided;
+        };
         if served
             .as_ref()
             .is_some_and(|it| it.network().is_unchanged())
         {
             self.write().held_back.remove(&name);
-            return; // the manifest names every file's digest
+            return Loaded::Decided; // the manifest names every file's digest
         }
         let stats = served.map_or_else(Arc::default, |it| Arc::clone(it.batcher().stats()));
         let opened = catch_unwind(AssertUnwindSafe(|| self.opener.open(path, stats)));
         match opened.unwrap_or(Err(Refusal::Panic)) {
             Ok(model) => {
                 announce(&model, start);
-                self.serve(name, model);
+                self.serve(name, model, noticed);
+                Loaded::Decided
             }
-            Err(refusal) => self.refuse(path, &refusal),
+            Err(refusal) => {
+                self.refuse(path, &refusal, noticed);
+                if refusal.is_passing() {
+                    Loaded::Unread
+                } else {
+                    Loaded::Decided
+                }
+            }
         }
     }
 
@@ -173,45 +174,77 @@ impl Registry {
         self.opener.check(path)
     }
 
-    /// The model that is served under a name; where none is known, one is loading from now on.
-    fn begin(&self, name: &str) -> Option<Arc<Model>> {
+    /// The model that is served under a name, if any; where the name is not known, one is loading from now on. Nothing
+    /// where it was taken off since it was noticed.
+    fn begin(&self, name: &str, noticed: Moment) -> Option<Option<Arc<Model>>> {
         let mut models = self.write();
+        if models.history.removed_since(name, noticed) {
+            return None;
+        }
         let state = models.states.entry(name.to_owned());
         match state.or_insert(State::Loading) {
-            State::Ready(model) => Some(Arc::clone(model)),
-            State::Loading | State::Refused(_) => None,
+            State::Ready(model) => Some(Some(Arc::clone(model))),
+            State::Loading | State::Refused(_) => Some(None),
         }
     }
 
-    fn serve(&self, name: String, model: Model) {
-        let ready = State::Ready(Arc::new(model));
+    fn serve(&self, name: String, model: Model, noticed: Moment) {
         let mut models = self.write();
+        if models.history.removed_since(&name, noticed) {
+            drop(models);
+            tracing::info!(model = name, "taken off while it was loaded: not served");
+            return self.retire(Some(State::Ready(Arc::new(model))));
+        }
         models.held_back.remove(&name);
-        let before = models.states.insert(name, ready);
+        models.history.serve(&name);
+        let before = models.states.insert(name, State::Ready(Arc::new(model)));
         drop(models);
         self.retire(before);
     }
 
-    /// Does not serve what is at `path`, or should be. A model that is served under its name is served on.
-    pub(crate) fn refuse(&self, path: &Path, refusal: &dyn Error) {
+    /// Does not serve what is at `path`, or should be, unless it was taken off since it was noticed. A model that is
+    /// served under its name is served on.
+    pub(crate) fn refuse(&self, path: &Path, refusal: &dyn Error, noticed: Moment) {
         let (name, reason): (_, Arc<str>) = (name(path), refusal.to_string().into());
         let mut models = self.write();
+        if models.history.removed_since(&name, noticed) {
+            return;
+        }
         if let Some(State::Ready(_)) = models.states.get(&name) {
-            tracing::error!(model = name, %reason, "its successor was refused; the model is served on");
-            models.held_back.insert(name, reason);
+            let before = models.held_back.insert(name.clone(), Arc::clone(&reason));
+            if before.as_ref() != Some(&reason) {
+                tracing::error!(model = name, %reason, "its successor was refused; the model is served on");
+            }
         } else {
-            tracing::error!(model = name, %reason, "model refused");
-            models.states.insert(name, State::Refused(reason));
+            let refused = State::Refused(Arc::clone(&reason));
+            let before = models.states.insert(name.clone(), refused);
+            if !matches!(before, Some(State::Refused(before)) if before == reason) {
+                tracing::error!(model = name, %reason, "model refused");
+            }
         }
     }
 
     /// Serves a model no longer. Requests that have it are answered.
     pub(crate) fn remove(&self, name: &str) {
-        let mut models = self.write();
+        self.take_off(self.write(), name);
+    }
+
+    /// The same of one that was seen to be gone, unless it was served anew since.
+    pub(crate) fn remove_gone(&self, name: &str, noticed: Moment) {
+        let models = self.write();
+        if !models.history.served_since(name, noticed) {
+            self.take_off(models, name);
+        }
+    }
+
+    fn take_off(&self, mut models: RwLockWriteGuard<'_, Models>, name: &str) {
         models.held_back.remove(name);
+        models.history.remove(name);
         let before = models.states.remove(name);
         drop(models);
-        tracing::info!(model = name, "model removed");
+        if before.is_some() {
+            tracing::info!(model = name, "model removed");
+        }
         self.retire(before);
     }
 
@@ -366,3 +399,6 @@ fn announce(model: &Model, start: Instant) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod archive;
 mod condition;
 mod imports;
 mod install;
+mod linked;
 mod pinned;
 mod receive;
 mod remote;
@@ -34,6 +35,7 @@ pub(crate) use remote::{Remote, RemoteError, provide_tls};
 
 use crate::models::ModelsError;
 use install::PendingImport;
+use linked::Linked;
 use receive::{receive, unwritten};
 use staging::Staging;
 
@@ -50,6 +52,8 @@ const BODY: &str = ".body";
 #[derive(Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// What is known of files behind links.
+    linked: Arc<Linked>,
     writer: Option<Arc<Writer>>,
 }
 
@@ -102,8 +106,17 @@ pub(crate) struct Accepted {
 
 impl Store {
     /// The models in `root`, which stay as they are.
-    pub(crate) const fn read_only(root: PathBuf) -> Self {
-        Self { root, writer: None }
+    pub(crate) fn read_only(root: PathBuf) -> Self {
+        Self::new(root, None)
+    }
+
+    fn new(root: PathBuf, writer: Option<Arc<Writer>>) -> Self {
+        let linked = Arc::default();
+        Self {
+            root,
+            linked,
+            writer,
+        }
     }
 
     /// The models in `root`, and whoever takes uploads to it, and to the store that it is kept in step with.
@@ -128,8 +141,7 @@ impl Store {
             pending,
             writer: Arc::downgrade(&writer),
         };
-        let writer = Some(writer);
-        Ok((Self { root, writer }, worker))
+        Ok((Self::new(root, Some(writer)), worker))
     }
 
     /// Names of the models in it, served or not.
@@ -143,7 +155,7 @@ impl Store {
 
     /// The directory of a model as it is now.
     pub(crate) fn pin(&self, name: &ModelName) -> Result<Pinned, ModelsError> {
-        Pinned::open(&self.root, name)
+        Pinned::open(&self.root, name, Arc::clone(&self.linked))
     }
 
     /// The right to change it: the only way to, so the one place that says no where uploads are off.
@@ -198,7 +210,7 @@ impl Writer {
         Ok(Accepted { id, stored })
     }
 
-    /// Serves a model no longer, then removes it, if it meets `condition`. Blocks.
+    /// Removes a model, if it meets `condition`, and serves it no longer. Blocks.
     pub(crate) fn remove(
         &self,
         name: &ModelName,
@@ -214,13 +226,12 @@ impl Writer {
             .map_or(Ok(()), |remote| remote.delete(name));
         elsewhere.map_err(|error| not_elsewhere(&error))?;
         let serving = self.serving()?;
-        let remove = || {
-            let directory = self.staging.upload()?;
-            serving.unload(name.as_str());
-            fs::rename(&place, directory.path().join(name.as_str()))?;
-            sync(&self.root)
-        };
-        remove().map_err(|error| unwritten(&error))
+        let directory = self.staging.upload().map_err(|error| unwritten(&error))?;
+        let moved = fs::rename(&place, directory.path().join(name.as_str()));
+        moved.map_err(|error| unwritten(&error))?;
+        // After it has gone: whoever is loading it cannot have begun later.
+        serving.unload(name.as_str());
+        sync(&self.root).map_err(|error| unwritten(&error))
     }
 
     /// Serves a model that is in the store. Blocks until it is decided about.
@@ -258,13 +269,17 @@ impl Writer {
             .ok_or(ModelsError::Internal)
     }
 
-    /// Where a model is that must be there.
+    /// Where a model is that must be there. One that cannot be looked at is there.
     fn existing(&self, name: &ModelName) -> Result<PathBuf, ModelsError> {
         let place = self.place(name);
+        let there = match fs::metadata(&place) {
+            Ok(found) => found.is_dir(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
         let unknown = || ModelsError::Unknown {
             name: name.to_string(),
         };
-        place.is_dir().then_some(place).ok_or_else(unknown)
+        there.then_some(place).ok_or_else(unknown)
     }
 
     /// Where a model is.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{Outcome, Phase, Timings, process};
+use super::{Outcome, Phase, Timings, lines, process};
 
 /// Upper bounds of durations' buckets, in seconds: from a decoded thumbnail to the default timeout.
 pub(super) const SECONDS: [f64; 16] = [
@@ -149,6 +149,11 @@ impl Metrics {
     pub(crate) fn text(&self, more: impl FnOnce(&mut Registry)) -> Result<String, fmt::Error> {
         let mut momentary = Registry::default();
         process::register(&mut momentary);
+        momentary.register(
+            "detcon_log_lines_dropped",
+            "Lines of the log that nobody was there to read in time",
+            ConstCounter::new(lines::dropped()),
+        );
         more(&mut momentary);
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;

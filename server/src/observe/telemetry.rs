@@ -25,6 +25,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::Timings;
+use super::lines::LineWriter;
 
 /// Spans that are sent to collectors.
 const TARGET: &str = "detcon_server::request";
@@ -56,6 +57,9 @@ pub enum TelemetryError {
         /// What is wrong with it.
         source: ExporterBuildError,
     },
+    /// There is no thread to write the log.
+    #[error("the log cannot be written: {0}")]
+    Writer(#[source] std::io::Error),
     /// The process has a log already.
     #[error(transparent)]
     Twice(#[from] TryInitError),
@@ -84,6 +88,7 @@ pub struct LogSettings<'a> {
 /// The log and the traces of this process. When it is dropped, the traces that are left are sent.
 #[derive(Debug)]
 pub struct Telemetry {
+    log: LineWriter,
     traces: Option<SdkTracerProvider>,
 }
 
@@ -95,9 +100,11 @@ impl Telemetry {
                 filter: settings.filter.to_owned(),
                 source,
             })?;
+        let lines = LineWriter::start(std::io::stderr()).map_err(TelemetryError::Writer)?;
+        let writer = lines.clone();
         let log = tracing_subscriber::fmt::layer()
             .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(std::io::stderr);
+            .with_writer(move || writer.clone());
         let log = match settings.format {
             LogFormat::Text => log.boxed(),
             LogFormat::Json => log.json().flatten_event(true).boxed(),
@@ -115,7 +122,11 @@ impl Telemetry {
             .with(log.with_filter(filter))
             .with(sent)
             .try_init()?;
-        Ok(Self { traces })
+        // The usual hook writes to standard error itself, and waits for whoever reads it.
+        std::panic::set_hook(Box::new(
+            |panic| tracing::error!(%panic, "a thread panicked"),
+        ));
+        Ok(Self { log: lines, traces })
     }
 }
 
@@ -126,6 +137,7 @@ impl Drop for Telemetry {
         {
             tracing::warn!(%error, "the last traces could not be sent");
         }
+        self.log.finish();
     }
 }
 

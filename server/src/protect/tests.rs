@@ -328,3 +328,41 @@ async fn the_documentation_page_needs_nothing_that_its_policy_forbids() {
         "{page}"
     );
 }
+
+#[tokio::test]
+async fn pages_of_other_sites_change_nothing_on_a_server_without_keys_unless_they_are_listed() {
+    let changes = [
+        (Method::PUT, "/v1/models/new"),
+        (Method::DELETE, "/v1/models/tiny"),
+        (Method::POST, "/v1/models/tiny/load"),
+        (Method::POST, "/v1/models/tiny/unload"),
+        (Method::POST, "/v2/repository/models/tiny/load"),
+        (Method::POST, "/v2/repository/models/tiny/unload"),
+    ];
+    let there = "https://there.example";
+    let open = protected(Protection::default());
+    let listed = protected(Protection {
+        origins: vec![there.parse().unwrap()],
+        ..Protection::default()
+    });
+    for (method, path) in changes {
+        let across = || {
+            let request = with(ask(method.clone(), path), "sec-fetch-site", "cross-site");
+            with(request, "origin", there)
+        };
+        let refused = answer(&open, across()).await;
+        assert_eq!(refused.status, 403);
+        assert!(refused.body.to_string().contains("--cors-origin"), "{path}");
+        for (router, request) in [(&open, ask(method.clone(), path)), (&listed, across())] {
+            let found = answer(router, request).await;
+            assert_eq!(found.status, 403);
+            assert!(
+                found.body.to_string().contains("--allow-uploads"),
+                "{found:?}"
+            );
+        }
+    }
+    // What changes nothing may be asked from anywhere; whether a page may read the answer is for browsers to decide.
+    let across = with(post("/v1/embeddings"), "sec-fetch-site", "cross-site");
+    assert_eq!(answer(&open, across).await.status, 200);
+}

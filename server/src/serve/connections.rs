@@ -1,20 +1,23 @@
-//! Connections: taken as they come, each with a deadline for its requests' heads, and let finish at the end.
+//! Connections: taken as they come, as many as there may be at a time, each with deadlines, and let finish at the end.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::conversation::{Conversation, Streams};
 use super::tls::HTTP2;
 
 /// Most headers of a request.
@@ -24,10 +27,13 @@ const MAX_HEAD: usize = 64 << 10;
 /// Requests that a client may have under way on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 128;
 
+/// How long a connection without a request is kept when others wait for its place.
+const CROWDED: Duration = Duration::from_secs(1);
+
 /// How long connections are waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waits {
-    /// For the head of a request; a connection without one for as long is closed.
+    /// For the head of a request; a connection without one for as long is closed, of whatever version of HTTP.
     pub(crate) head: Duration,
     /// For a client to take some of its answer.
     pub(crate) write: Duration,
@@ -35,21 +41,33 @@ pub(crate) struct Waits {
     pub(crate) grace: Duration,
 }
 
-/// Takes connections until `shutdown`, then lets those that are open finish their request.
+/// Takes connections until `shutdown`, no more than `most` at a time, then lets those that are open finish their
+/// requests.
 pub(crate) async fn serve(
     mut listener: TcpListener,
     tls: Option<TlsAcceptor>,
     router: Router,
-    waits: Waits,
+    (waits, most): (Waits, usize),
     shutdown: impl Future<Output = ()>,
 ) {
-    let (graceful, mut open) = (GracefulShutdown::new(), JoinSet::new());
+    let mut open = JoinSet::new();
+    let room = Room {
+        places: Arc::new(Semaphore::new(most)),
+        full: watch::Sender::new(false),
+    };
+    let ending = watch::Sender::new(false);
+    let host = || Host {
+        tls: tls.clone(),
+        router: router.clone(),
+        waits,
+        ending: ending.subscribe(),
+        full: room.full.subscribe(),
+    };
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
-            // It retries what the system refuses, such as more open files than there may be.
-            (stream, _address) = Listener::accept(&mut listener) => {
-                open.spawn(converse(stream, tls.clone(), router.clone(), waits, graceful.watcher()));
+            (stream, place) = room.next(&mut listener) => {
+                open.spawn(host().converse(stream, place));
             }
             Some(_closed) = open.join_next() => {}
             () = &mut shutdown => break,
@@ -57,18 +75,11 @@ pub(crate) async fn serve(
     }
     // From here on the system refuses connections. Those that it has taken until now are ours.
     for stream in taken(listener) {
-        open.spawn(converse(
-            stream,
-            tls.clone(),
-            router.clone(),
-            waits,
-            graceful.watcher(),
-        ));
+        open.spawn(host().converse(stream, None));
     }
-    if tokio::time::timeout(waits.grace, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    ending.send_replace(true);
+    let finished = async { while open.join_next().await.is_some() {} };
+    if tokio::time::timeout(waits.grace, finished).await.is_err() {
         let grace_s = waits.grace.as_secs();
         tracing::warn!(
             grace_s,
@@ -77,6 +88,43 @@ pub(crate) async fn serve(
         );
     }
     open.shutdown().await;
+}
+
+/// A place among the connections.
+type ConnectionPlace = Option<OwnedSemaphorePermit>;
+
+/// Room for connections.
+struct Room {
+    places: Arc<Semaphore>,
+    /// Whether somebody waits for a place: connections without a request make room.
+    full: watch::Sender<bool>,
+}
+
+impl Room {
+    /// The next connection, when there is a place for it.
+    async fn next(&self, listener: &mut TcpListener) -> (TcpStream, ConnectionPlace) {
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_full) => self.crowded().await,
+        };
+        // It retries what the system refuses, such as more open files than there may be.
+        let (stream, _address) = Listener::accept(listener).await;
+        (stream, place)
+    }
+
+    /// A place that somebody leaves.
+    async fn crowded(&self) -> ConnectionPlace {
+        /// Says so until somebody has the place, or waits for it no longer.
+        struct Crowd<'a>(&'a watch::Sender<bool>);
+        impl Drop for Crowd<'_> {
+            fn drop(&mut self) {
+                self.0.send_replace(false);
+            }
+        }
+        self.full.send_replace(true);
+        let _crowd = Crowd(&self.full);
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
 }
 
 /// The connections that wait to be accepted.
@@ -93,57 +141,98 @@ fn taken(listener: TcpListener) -> Vec<TcpStream> {
     streams.collect()
 }
 
-async fn converse(
-    stream: TcpStream,
+/// What every connection is served with.
+struct Host {
     tls: Option<TlsAcceptor>,
     router: Router,
     waits: Waits,
-    watcher: Watcher,
-) {
-    match tls {
-        Some(tls) => over_tls(stream, &tls, router, waits, watcher).await,
-        None => connection(patient(stream, waits), false, router, waits, watcher).await,
-    }
+    /// Whether the server ends.
+    ending: watch::Receiver<bool>,
+    /// Whether there is room for no more connections.
+    full: watch::Receiver<bool>,
 }
 
-/// A connection that breaks when the client takes nothing of what is written for too long.
-fn patient(stream: TcpStream, waits: Waits) -> TimeoutStream<TcpStream> {
-    // An answer's last piece would otherwise wait until the client has confirmed the one before.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(waits.write));
-    stream
-}
-
-/// Agrees with the client on keys and a version of HTTP first.
-async fn over_tls(
-    stream: TcpStream,
-    tls: &TlsAcceptor,
-    router: Router,
-    waits: Waits,
-    watcher: Watcher,
-) {
-    let handshake = tls.accept(Box::pin(patient(stream, waits)));
-    match tokio::time::timeout(waits.head, handshake).await {
-        Ok(Ok(stream)) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-            connection(stream, http2, router, waits, watcher).await;
+impl Host {
+    async fn converse(mut self, stream: TcpStream, _place: ConnectionPlace) {
+        match self.tls.take() {
+            Some(tls) => self.over_tls(stream, &tls).await,
+            None => {
+                let stream = patient(stream, self.waits);
+                self.connection(stream, false).await;
+            }
         }
-        Ok(Err(error)) => tracing::debug!(%error, "no TLS was agreed on"),
-        Err(_late) => tracing::debug!("no TLS was agreed on in time"),
+    }
+
+    /// Agrees with the client on keys and a version of HTTP first.
+    async fn over_tls(self, stream: TcpStream, tls: &TlsAcceptor) {
+        let handshake = tls.accept(Box::pin(patient(stream, self.waits)));
+        match tokio::time::timeout(self.waits.head, handshake).await {
+            Ok(Ok(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                self.connection(stream, http2).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS was agreed on"),
+            Err(_late) => tracing::debug!("no TLS was agreed on in time"),
+        }
+    }
+
+    async fn connection(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        http2: bool,
+    ) {
+        let (waits, conversation) = (self.waits, Conversation::new());
+        let service = {
+            let (router, conversation) = (self.router, conversation.clone());
+            service_fn(move |request| conversation.clone().answer(router.clone(), request))
+        };
+        let builder = builder(waits, http2);
+        let graceful = GracefulShutdown::new();
+        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
+        let mut connection = std::pin::pin!(graceful.watch(connection));
+        let unasked = async {
+            let crowded = async {
+                holds(&mut self.full).await;
+                conversation.idle(CROWDED).await;
+            };
+            tokio::select! {
+                () = conversation.idle(waits.head) => {}
+                () = crowded => {}
+            }
+        };
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = unasked => {
+                let finished = tokio::time::timeout(waits.write, finish(connection, graceful));
+                finished.await.unwrap_or(Ok(()))
+            }
+            // The grace is the server's own.
+            () = holds(&mut self.ending) => finish(connection, graceful).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
+        }
     }
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Send + 'static,
-    http2: bool,
-    router: Router,
-    waits: Waits,
-    watcher: Watcher,
-) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// Resolves when it is so.
+async fn holds(flag: &mut watch::Receiver<bool>) {
+    // Whoever could say so may be gone, and it never will be.
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Takes no more requests on a connection, and waits for those that are under way.
+async fn finish<T, E>(
+    connection: impl Future<Output = Result<T, E>>,
+    graceful: GracefulShutdown,
+) -> Result<(), E> {
+    tokio::join!(connection, graceful.shutdown()).0.map(drop)
+}
+
+fn builder(waits: Waits, http2: bool) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams { wait: waits.write });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -157,16 +246,22 @@ async fn connection(
         .keep_alive_timeout(waits.head)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
-    let builder = if http2 {
+    if http2 {
         builder.http2_only()
     } else {
         builder.http1_only()
-    };
-    let io = TokioIo::new(Box::pin(stream));
-    let connection = builder.serve_connection(io, TowerToHyperService::new(router));
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection broke");
     }
+}
+
+/// A connection that breaks when the client takes nothing of what is written for too long.
+fn patient(stream: TcpStream, waits: Waits) -> TimeoutStream<TcpStream> {
+    // An answer's last piece would otherwise wait until the client has confirmed the one before.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(waits.write));
+    stream
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ pub(crate) fn router(app: Arc<App>, protection: Protection) -> Router {
         .merge(pages)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
-    surround(router, &app.metrics, protection).with_state(app)
+    surround(router, &app, protection).with_state(app)
 }
 
 /// Swagger UI and the document. What it does not have is a problem, as everywhere.

@@ -75,6 +75,7 @@ pub struct Server {
     remote: Option<Arc<Remote>>,
     loaded: watch::Receiver<bool>,
     waits: Waits,
+    connections: usize,
     delay: Duration,
     tls: Option<Arc<ServerConfig>>,
     /// Ends the watch of the store when it goes.
@@ -120,6 +121,7 @@ impl Server {
             pipeline: Pipeline::new(
                 threads.decode.get(),
                 config.limits.image(),
+                config.limits.costs(),
                 config.limits.timeout(),
             ),
             limits: config.body_limits(),
@@ -139,6 +141,7 @@ impl Server {
                 write: config.limits.timeout(),
                 grace: Duration::from_secs(config.listen.shutdown_grace),
             },
+            connections: config.listen.connections(),
             delay: config.listen.shutdown_delay,
             tls,
             watching,
@@ -185,7 +188,8 @@ impl Server {
         };
         let keys = tokio::spawn(self.gate.watch());
         let tls = self.tls.map(TlsAcceptor::from);
-        connections::serve(self.listener, tls, self.router, self.waits, asked).await;
+        let bounds = (self.waits, self.connections);
+        connections::serve(self.listener, tls, self.router, bounds, asked).await;
         keys.abort();
         drop(self.watching);
         // Waits for the engines' threads, which must not hold up others that run here.
@@ -247,6 +251,7 @@ fn open_registry(
             open: engine.open(threads),
             turns: Turns::default(),
             max_batch: engine.max_batch,
+            batch_pixels: engine.max_batch_pixels,
             queue: engine.queue,
         },
     };

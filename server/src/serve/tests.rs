@@ -1,5 +1,7 @@
 //! What clients get where the server is at its limit, late, broken or not ready, with an engine that does as told.
 
+mod cost;
+
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -189,7 +191,7 @@ async fn an_engine_that_fails_or_panics_is_500_without_its_reason_and_goes_on() 
 async fn a_handler_that_panics_is_500() {
     let panics = Router::new().route("/panics", get(async || -> () { panic!("as asked") }));
     let app = application([], Duration::from_secs(1));
-    let router = surround(panics, &app.metrics, Protection::default()).with_state(app);
+    let router = surround(panics, &app, Protection::default()).with_state(app);
     let failed = answer(&router, ask(Method::GET, "/panics")).await;
     assert_eq!(failed.problem(), (500, "internal"));
     assert!(failed.headers.contains_key("x-request-id"));

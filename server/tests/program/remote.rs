@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use detcon_converter::demo::demo;
 use detcon_core::files::Existing;
 use detcon_core::model::{file, list};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use ureq::Agent;
 
@@ -92,8 +95,9 @@ fn local(store: &Path) -> Command {
 fn remote(s3: &S3, secret: &str, cache: &Path) -> Command {
     let mut command = local(Path::new(&format!("s3://{BUCKET}/{PREFIX}")));
     command
-        .args(["--watch", "1", "--cache"])
+        .arg("--cache")
         .arg(cache)
+        .env("DETCON_WATCH", "1")
         .env("AWS_ENDPOINT", format!("http://{}", s3.address))
         .envs([("AWS_ALLOW_HTTP", "true"), ("AWS_REGION", "us-east-1")])
         .envs([
@@ -105,8 +109,12 @@ fn remote(s3: &S3, secret: &str, cache: &Path) -> Command {
 
 /// A model directory as a tar archive.
 fn archive(seed: u64) -> Vec<u8> {
+    archive_of("second", seed)
+}
+
+fn archive_of(name: &str, seed: u64) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("second");
+    let place = folder.path().join(name);
     demo(&place, Existing::Keep, "tiny".parse().unwrap(), seed).unwrap();
     let mut builder = tar::Builder::new(Vec::new());
     builder.append_dir_all(".", &place).unwrap();
@@ -188,4 +196,70 @@ fn a_model_that_is_not_what_its_manifest_says_is_refused_with_the_reason() {
     while server.models().is_empty() {
         std::thread::sleep(POLL);
     }
+}
+
+/// What a server with an empty cache serves of the bucket.
+fn with_empty_cache(s3: &S3) -> Vec<(String, String)> {
+    let cache = tempfile::tempdir().unwrap();
+    Server::start(remote(s3, SECRET, cache.path())).models()
+}
+
+/// The server is killed in the moment in which it asks for one request more than it is given: requests to the store are
+/// the only steps that readers can see.
+#[test]
+fn a_server_that_is_killed_while_it_replaces_a_model_leaves_readers_the_old_one_or_the_new() {
+    let store = store();
+    let old = Server::start(local(store.path())).models();
+    let new = archive_of("try", 1);
+    let (mut seen, mut kills) = (Vec::new(), 0);
+    for most in 0.. {
+        let (s3, cache) = (bucket_of(store.path()), tempfile::tempdir().unwrap());
+        let mut writing = remote(&s3, SECRET, cache.path());
+        writing.arg("--allow-uploads").env("DETCON_WATCH", "0");
+        let mut writer = Server::start(writing);
+        assert_eq!(writer.models(), old);
+        let (asked, pid) = (
+            Arc::new(AtomicUsize::new(0)),
+            Pid::from_child(&writer.child),
+        );
+        let counter = Arc::clone(&asked);
+        s3.ask(move || {
+            let more = counter.fetch_add(1, Ordering::SeqCst) < most;
+            if !more {
+                kill_process(pid, Signal::KILL).unwrap();
+            }
+            more
+        });
+        let put = format!("{}/v1/models/try?replace=true", writer.url);
+        let put = agent()
+            .put(&put)
+            .header("content-type", "application/x-tar");
+        let answer = put.send(&new[..]).map(|answer| answer.status().as_u16());
+        let over = asked.load(Ordering::SeqCst) <= most;
+        s3.ask(|| true);
+        if over {
+            assert_eq!(answer.unwrap(), 200);
+            assert_eq!(with_empty_cache(&s3), writer.models());
+            break;
+        }
+        writer.child.wait().unwrap();
+        kills += 1;
+        let found = with_empty_cache(&s3);
+        assert_eq!(found.len(), 1, "after {most} requests");
+        seen.push(found);
+    }
+    let turn = seen
+        .iter()
+        .position(|found| *found != old)
+        .expect("it was replaced");
+    println!(
+        "{kills} kills: readers of the old {turn}, of the new {}",
+        kills - turn
+    );
+    assert!(
+        seen[turn..]
+            .iter()
+            .all(|found| *found == seen[turn] && *found != old),
+        "{seen:?}"
+    );
 }

@@ -3,11 +3,11 @@
 //! It lies in `OUTPUT/train.masks/`: `manifest.json`, and `00000.json` for the shard `train-00000-of-…`. A report is
 //! written before its shard appears, so a shard without one is not this program's.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use detcon_core::files::temporary_in;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -116,11 +116,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, MasksError> {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), MasksError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let place = || {
-        // Others may read what the process's umask lets them read, as with the shards.
-        let permissions = Permissions::from_mode(0o666);
-        let mut file = tempfile::Builder::new()
-            .permissions(permissions)
-            .tempfile_in(folder)?;
+        let mut file = temporary_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

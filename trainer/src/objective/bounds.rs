@@ -18,6 +18,7 @@ pub struct Bounds {
 
 /// The bounds of [`detcon_loss`](super::detcon_loss) for regions of these ids, int64 `[N, R]` of each view, against
 /// `targets` vectors of each view.
+#[must_use]
 pub fn bounds(ids: [&Tensor; 2], targets: i64, local_negatives: LocalNegatives) -> Bounds {
     let [first, second] = ids;
     let [one, other] = [(first, second), (second, first)]

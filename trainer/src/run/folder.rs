@@ -4,8 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use detcon_core::files::temporary_in;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::{OtherData, RunError, differences};
 use crate::loader::DataSet;
@@ -175,7 +175,7 @@ fn read_about(path: &Path) -> Result<Option<About>, RunError> {
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let write = || {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        let mut file = NamedTempFile::new_in(folder)?;
+        let mut file = temporary_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

@@ -8,18 +8,20 @@ use axum::response::Response;
 
 use super::contract::outputs;
 use super::input::Images;
-use super::outputs::{InferenceResponse, Stacked, answer, bounded};
+use super::outputs::{InferenceResponse, answer, write};
 use super::request::{Asked, InferenceRequest, Offer, read};
 use super::{model_of, version_of};
+use crate::api::view::with_output;
 use crate::api::{App, Binary, blocking};
-use crate::engine::Image;
+use crate::engine::{Image, Need};
+use crate::http::body::Held;
 use crate::http::error_format::InferenceError;
 use crate::http::inflate::inflated;
 use crate::http::urgency::urgency;
 use crate::http::{Problem, Provenance};
 use crate::models::Model;
 use crate::observe::Timings;
-use detcon_inference::Output;
+use detcon_inference::{InputTensor, Output};
 
 /// Runs a model on images.
 ///
@@ -95,7 +97,7 @@ pub(crate) async fn infer_version(
 async fn run(app: &App, model: Arc<Model>, request: Request) -> Result<Response, Problem> {
     Timings::current().of(model.batcher().stats()); // what is refused from here on is counted as this model's
     let urgency = urgency(request.headers())?;
-    let (headers, body, memory) = inflated(request, &app.limits).await?;
+    let (headers, Held { bytes, share }) = inflated(request, &app.limits).await?;
     let (offered, limit) = (outputs(&model), app.limits.images);
     let normalization = model.manifest().spec.normalization();
     let Asked {
@@ -110,25 +112,33 @@ async fn run(app: &App, model: Arc<Model>, request: Request) -> Result<Response,
             images: limit,
             normalization,
         };
-        read(&headers, body, offer)
+        read(&headers, bytes, offer)
     })
     .await?;
-    let side = model.manifest().preprocess.size() as usize;
+    let side = model.manifest().preprocess.size();
     let seen = match &images {
         Images::Encoded(_) => [side, side],
-        Images::Tensors(tensors) => tensors.first().map_or([0, 0], |it| [it.height, it.width]),
+        Images::Tensors(tensors) => tensors.first().map_or([0, 0], InputTensor::size),
     };
-    bounded(&model, &asked, images.len(), seen)?;
+    let seen = (images.len(), seen);
+    let need = asked.iter().fold(Need::default(), |need, asked| {
+        with_output(need, (&model, asked.output), seen, asked.form)
+    });
+    let work = app.pipeline.begin(urgency.within(timeout, lane));
+    let afforded = work.afford(need)?;
     let inputs = match images {
         Images::Encoded(images) => images.into_iter().map(Image::Encoded).collect(),
         Images::Tensors(images) => images.into_iter().map(Image::Ready).collect(),
     };
     let wanted: Vec<Output> = asked.iter().map(|asked| asked.output).collect();
-    let work = app.pipeline.begin(urgency.within(timeout, lane));
-    let found = work.run(&model, inputs, &wanted).await?;
-    drop(memory); // the body is gone
-    let found = found.into_iter().map(Stacked::new).collect();
+    let found = work.run(&model, inputs, &wanted, &afforded).await?;
+    drop(share); // the body is gone
     let first = wanted.first().copied().unwrap_or(Output::Embedding);
-    let response = answer(model.manifest().name.as_str(), id.as_deref(), &asked, found)?;
-    Ok(Provenance::of(&model, first).with_headers(response))
+    let provenance = Provenance::of(&model, first);
+    let bytes = found.iter().flatten().map(|it| size_of_val(it.values()));
+    let (bytes, name) = (bytes.sum(), provenance.model.clone());
+    let write = move || write(&name, id.as_deref(), &asked, found);
+    let (json, written) = work.write(bytes, write).await??;
+    let response = answer(json, written.holding(afforded.into_share()));
+    Ok(provenance.with_headers(response))
 }

@@ -124,31 +124,34 @@ impl Tensor {
         }
     }
 
-    /// The network's inputs whose elements `pixel` gives, by their index in the tensor.
-    fn divide(
-        &self,
-        pixel: impl Fn(usize) -> Result<u8, Problem>,
-    ) -> Result<Vec<InputTensor>, Problem> {
-        let per_image = self.elements_per_image();
+    /// The network's inputs of these elements.
+    fn divide(&self, elements: &[u8]) -> Vec<InputTensor> {
         let area = self.height * self.width;
-        let from = |index: usize| match self.order {
-            Order::ChannelsLast => index,
-            Order::ChannelsFirst => index % CHANNELS * area + index / CHANNELS,
+        let image = |elements: &[u8]| InputTensor {
+            height: self.height,
+            width: self.width,
+            pixels: match self.order {
+                Order::ChannelsLast => elements.to_vec(),
+                Order::ChannelsFirst => (0..elements.len())
+                    .map(|index| elements[index % CHANNELS * area + index / CHANNELS])
+                    .collect(),
+            },
         };
-        let image = |image: usize| {
-            let pixels = (0..per_image).map(|index| pixel(image * per_image + from(index)));
-            Ok(InputTensor {
-                height: self.height,
-                width: self.width,
-                pixels: pixels.collect::<Result<_, _>>()?,
-            })
-        };
-        (0..self.images).map(image).collect()
+        let images = elements.chunks_exact(self.elements_per_image());
+        images.map(image).collect()
+    }
+
+    /// Which channel an element is of.
+    const fn channel(&self, index: usize) -> usize {
+        match self.order {
+            Order::ChannelsLast => index % CHANNELS,
+            Order::ChannelsFirst => index / (self.height * self.width) % CHANNELS,
+        }
     }
 }
 
 /// The images in a tensor's data, which must be as much as its shape says. Normalized ones were as `normalization` says,
-/// in red, green and blue.
+/// in red, green and blue. Elements become pixels one by one: what is made of a body is never larger than it.
 pub(super) fn images(
     tensor: Tensor,
     data: Data<'_>,
@@ -156,37 +159,29 @@ pub(super) fn images(
 ) -> Result<Images, Problem> {
     let count = tensor.images * tensor.elements_per_image();
     let name = tensor.input.name();
-    match tensor.input {
-        Input::Image => encoded(name, count, data).map(Images::Encoded),
-        Input::Pixels => {
-            let values = match data {
-                Data::Binary(bytes) => sized(name, bytes, count)?.to_vec(),
-                Data::Json(json) => levels(name, &numbers(name, json, count)?)?,
-            };
-            tensor
-                .divide(|index| Ok(values[index]))
-                .map(Images::Tensors)
+    let normalization = normalization.in_rgb().of_pixels_over(1.0);
+    let level = |index: usize, value: f64| {
+        let channel = tensor.channel(index);
+        let level = value * normalization.std()[channel] + normalization.mean()[channel];
+        nearest(level).ok_or_else(|| off_level(name, index, value, level))
+    };
+    let elements = match (tensor.input, data) {
+        (Input::Image, data) => return encoded(name, count, data).map(Images::Encoded),
+        (Input::Pixels, Data::Binary(bytes)) => sized(name, bytes, count)?,
+        (Input::Pixels, Data::Json(json)) => {
+            pixels(name, json, count, &|index, value| whole(name, index, value))?
         }
-        Input::Normalized => {
-            let values = match data {
-                Data::Binary(bytes) => floats(&sized(name, bytes, count * size_of::<f32>())?),
-                Data::Json(json) => numbers(name, json, count)?,
-            };
-            let area = tensor.height * tensor.width;
-            let channel = |index: usize| match tensor.order {
-                Order::ChannelsLast => index % CHANNELS,
-                Order::ChannelsFirst => index / area % CHANNELS,
-            };
-            let normalization = normalization.in_rgb().of_pixels_over(1.0);
-            let pixel = |index: usize| {
-                let channel = channel(index);
-                let level =
-                    values[index] * normalization.std()[channel] + normalization.mean()[channel];
-                nearest(level).ok_or_else(|| off_level(name, index, values[index], level))
-            };
-            tensor.divide(pixel).map(Images::Tensors)
+        (Input::Normalized, Data::Binary(bytes)) => {
+            let bytes = sized(name, bytes, count * size_of::<f32>())?;
+            let values = bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes);
+            let levels = values
+                .enumerate()
+                .map(|(index, value)| level(index, value.into()));
+            levels.collect::<Result<Vec<u8>, _>>()?.into()
         }
-    }
+        (Input::Normalized, Data::Json(json)) => pixels(name, json, count, &level)?,
+    };
+    Ok(Images::Tensors(tensor.divide(&elements)))
 }
 
 fn encoded(name: &str, count: usize, data: Data<'_>) -> Result<Vec<Bytes>, Problem> {
@@ -194,18 +189,20 @@ fn encoded(name: &str, count: usize, data: Data<'_>) -> Result<Vec<Bytes>, Probl
         Data::Binary(bytes) => return elements(bytes, name, count),
         Data::Json(json) => json,
     };
-    let decode = |(index, text): (usize, String)| {
-        let encoded = text
-            .rsplit_once(";base64,")
-            .map_or(&*text, |(_, data)| data);
+    let mut images = Vec::new();
+    flat(name, json, count, &mut |index, element| {
+        let Element::Text(text) = element else {
+            return Err(mistyped(name));
+        };
+        let encoded = text.rsplit_once(";base64,").map_or(text, |(_, data)| data);
         let decoded = STANDARD.decode(encoded).map_err(|error| {
             let detail = format!("it is no base64 ({error}): in JSON, an image is base64");
             invalid(&format!("{name}[{index}]"), detail)
         });
-        decoded.map(Bytes::from)
-    };
-    let texts: Vec<String> = flat(name, json, count)?;
-    texts.into_iter().enumerate().map(decode).collect()
+        images.push(Bytes::from(decoded?));
+        Ok(())
+    })?;
+    Ok(images)
 }
 
 fn sized(name: &str, bytes: Bytes, expected: usize) -> Result<Bytes, Problem> {
@@ -220,23 +217,14 @@ fn sized(name: &str, bytes: Bytes, expected: usize) -> Result<Bytes, Problem> {
     }
 }
 
-fn floats(bytes: &[u8]) -> Vec<f64> {
-    let (values, _) = bytes.as_chunks::<4>();
-    let value = |bytes: &[u8; 4]| f64::from(f32::from_le_bytes(*bytes));
-    values.iter().map(value).collect()
-}
-
-/// Whole numbers from 0 to 255.
-fn levels(name: &str, values: &[f64]) -> Result<Vec<u8>, Problem> {
-    let level = |(index, &value): (usize, &f64)| {
-        byte(value.round())
-            .filter(|_| value.fract() == 0.0)
-            .ok_or_else(|| {
-                let detail = format!("element {index} is {value}, no whole number from 0 to 255");
-                invalid(name, detail)
-            })
-    };
-    values.iter().enumerate().map(level).collect()
+/// A whole number from 0 to 255.
+fn whole(name: &str, index: usize, value: f64) -> Result<u8, Problem> {
+    byte(value.round())
+        .filter(|_| value.fract() == 0.0)
+        .ok_or_else(|| {
+            let detail = format!("element {index} is {value}, no whole number from 0 to 255");
+            invalid(name, detail)
+        })
 }
 
 /// The byte that a level is near. The network's graph takes levels: what is between two of them would give another
@@ -264,79 +252,87 @@ fn byte(level: f64) -> Option<u8> {
     (0.0..=MAX_LEVEL).contains(&level).then_some(level as u8)
 }
 
-fn numbers(name: &str, json: &RawValue, count: usize) -> Result<Vec<f64>, Problem> {
-    flat(name, json, count)
+/// The pixels that `pixel` makes of the numbers in lists of lists.
+fn pixels(
+    name: &str,
+    json: &RawValue,
+    count: usize,
+    pixel: &dyn Fn(usize, f64) -> Result<u8, Problem>,
+) -> Result<Bytes, Problem> {
+    let mut pixels = Vec::new();
+    flat(name, json, count, &mut |index, element| {
+        let Element::Number(value) = element else {
+            return Err(mistyped(name));
+        };
+        pixels.push(pixel(index, value)?);
+        Ok(())
+    })?;
+    Ok(pixels.into())
+}
+
+fn mistyped(name: &str) -> Problem {
+    let detail = "an element is of another type than its datatype";
+    invalid(&format!("{name}.data"), detail)
 }
 
 /// An element of JSON data.
-trait Element: Sized {
-    /// From a number.
-    fn number(value: f64) -> Option<Self>;
-    /// From a string.
-    fn text(value: &str) -> Option<Self>;
+#[derive(Clone, Copy, Debug)]
+enum Element<'a> {
+    Number(f64),
+    Text(&'a str),
 }
 
-impl Element for f64 {
-    fn number(value: f64) -> Option<Self> {
-        Some(value)
-    }
+/// Takes an element, with its index.
+type Take<'a> = &'a mut dyn FnMut(usize, Element<'_>) -> Result<(), Problem>;
 
-    fn text(_: &str) -> Option<Self> {
-        None
-    }
-}
-
-impl Element for String {
-    fn number(_: f64) -> Option<Self> {
-        None
-    }
-
-    fn text(value: &str) -> Option<Self> {
-        Some(value.to_owned())
-    }
-}
-
-/// The elements of lists of lists in order: exactly `count`, and no more are kept.
-fn flat<T: Element>(name: &str, json: &RawValue, count: usize) -> Result<Vec<T>, Problem> {
-    let mut found = Vec::new();
+/// Gives the elements of lists of lists in order to `take`: exactly `count`, and no more are read.
+fn flat(name: &str, json: &RawValue, count: usize, take: Take<'_>) -> Result<(), Problem> {
+    let (mut taken, mut refused) = (0, None);
     let mut reader = serde_json::Deserializer::from_str(json.get());
     let read = Flat {
-        found: &mut found,
+        taken: &mut taken,
+        refused: &mut refused,
         limit: count,
+        take,
     };
     let wrong = |detail: String| invalid(&format!("{name}.data"), detail);
-    read.deserialize(&mut reader)
-        .map_err(|error| wrong(error.to_string()))?;
-    if found.len() == count {
-        Ok(found)
+    let read = read.deserialize(&mut reader);
+    if let Some(problem) = refused {
+        return Err(problem);
+    }
+    read.map_err(|error| wrong(error.to_string()))?;
+    if taken == count {
+        Ok(())
     } else {
-        let detail = format!(
-            "it has {} elements, and its shape asks for {count}",
-            found.len()
-        );
+        let detail = format!("it has {taken} elements, and its shape asks for {count}");
         Err(wrong(detail))
     }
 }
 
-struct Flat<'a, T> {
-    found: &'a mut Vec<T>,
+struct Flat<'a> {
+    taken: &'a mut usize,
+    /// Why an element was not taken.
+    refused: &'a mut Option<Problem>,
     limit: usize,
+    take: Take<'a>,
 }
 
-impl<T: Element> Flat<'_, T> {
-    fn push<E: Error>(self, element: Option<T>) -> Result<(), E> {
-        let element =
-            element.ok_or_else(|| E::custom("an element is of another type than its datatype"))?;
-        if self.found.len() == self.limit {
+impl Flat<'_> {
+    fn push<E: Error>(self, element: Element<'_>) -> Result<(), E> {
+        if *self.taken == self.limit {
             let detail = format!("it has more than the {} elements of its shape", self.limit);
             return Err(E::custom(detail));
         }
-        self.found.push(element);
+        if let Err(problem) = (self.take)(*self.taken, element) {
+            *self.refused = Some(problem);
+            return Err(E::custom("an element was refused"));
+        }
+        *self.taken += 1;
         Ok(())
     }
 }
 
-impl<'de, T: Element> DeserializeSeed<'de> for Flat<'_, T> {
+impl<'de> DeserializeSeed<'de> for Flat<'_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -344,7 +340,7 @@ impl<'de, T: Element> DeserializeSeed<'de> for Flat<'_, T> {
     }
 }
 
-impl<'de, T: Element> Visitor<'de> for Flat<'_, T> {
+impl<'de> Visitor<'de> for Flat<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -352,11 +348,12 @@ impl<'de, T: Element> Visitor<'de> for Flat<'_, T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { found, limit } = self;
         while list
             .next_element_seed(Flat {
-                found: &mut *found,
-                limit,
+                taken: &mut *self.taken,
+                refused: &mut *self.refused,
+                limit: self.limit,
+                take: &mut *self.take,
             })?
             .is_some()
         {}
@@ -364,21 +361,21 @@ impl<'de, T: Element> Visitor<'de> for Flat<'_, T> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.push(T::number(value))
+        self.push(Element::Number(value))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "pixels are far smaller")]
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.push(T::number(value as f64))
+        self.push(Element::Number(value as f64))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "pixels are far smaller")]
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.push(T::number(value as f64))
+        self.push(Element::Number(value as f64))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.push(T::text(value))
+        self.push(Element::Text(value))
     }
 }
 

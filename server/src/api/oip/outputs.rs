@@ -2,23 +2,16 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use bytes::{BufMut as _, BytesMut};
 use detcon_core::checkpoint::Tensor;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::VERSION;
 use super::binary::JSON_LENGTH;
 use super::contract::Datatype;
-use super::request::{AskedOutput, TensorForm};
-use crate::http::encode::{json, little_endian};
-use crate::http::{Problem, invalid};
-use crate::models::Model;
-use detcon_inference::Output;
-
-/// Longest answer, in bytes as they are counted here: four a value, or [`JSON_BYTES`] where it is written out.
-const MAX_ANSWER: usize = 256 << 20;
-/// A value as JSON, with its comma, and what writing it takes.
-const JSON_BYTES: usize = 16;
+use super::request::AskedOutput;
+use crate::engine::Form;
+use crate::http::encode::{floats, json};
+use crate::http::{Problem, Written};
 
 /// An answer.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -48,7 +41,8 @@ struct ResponseOutput<'a> {
     parameters: Option<BinarySize>,
     /// Its values in row-major order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a [f32]>,
+    #[schema(value_type = Option<Vec<f32>>)]
+    data: Option<Values<'a>>,
 }
 
 /// Of an output that is sent as bytes.
@@ -58,78 +52,38 @@ struct BinarySize {
     binary_data_size: usize,
 }
 
-/// An output for all of a request's images.
-pub(super) struct Stacked {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
+/// The values of an output of several images, one after the other.
+struct Values<'a>(&'a [Tensor]);
 
-impl Stacked {
-    /// Of tensors of one shape.
-    pub(super) fn new(images: Vec<Tensor>) -> Self {
-        let mut shape = vec![images.len()];
-        shape.extend(images.first().map_or(&[][..], Tensor::shape));
-        let values = images.into_iter().flat_map(Tensor::into_values).collect();
-        Self { shape, values }
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().flat_map(Tensor::values))
     }
 }
 
-/// Refuses an answer that would be too long before it is computed. Images are of `height` and `width` as the network
-/// sees them.
-pub(super) fn bounded(
-    model: &Model,
-    asked: &[AskedOutput],
-    images: usize,
-    [height, width]: [usize; 2],
-) -> Result<(), Problem> {
-    let bytes = |asked: &AskedOutput| {
-        let values = match asked.output {
-            Output::Embedding => model.manifest().embedding_size,
-            Output::Features(stage) => {
-                let stride = model.manifest().spec.stride(stage);
-                let cells = height.div_ceil(stride) * width.div_ceil(stride);
-                cells.saturating_mul(model.manifest().spec.channels(stage))
-            }
-        };
-        let each = match asked.form {
-            TensorForm::Json => JSON_BYTES,
-            TensorForm::Binary => size_of::<f32>(),
-        };
-        values.saturating_mul(each).saturating_mul(images)
-    };
-    let all = asked.iter().map(bytes).fold(0, usize::saturating_add);
-    if all <= MAX_ANSWER {
-        return Ok(());
-    }
-    let detail = format!(
-        "they would take {all} bytes, and an answer has {MAX_ANSWER} at most: send fewer images, ask for fewer \
-         outputs, or ask for binary data, which takes a quarter"
-    );
-    Err(invalid("outputs", detail))
-}
-
-/// The answer with outputs in the order in which they were asked for.
-pub(super) fn answer(
+/// The answer with outputs in the order in which they were asked for, and the length of the JSON in front of tensors,
+/// where there are any.
+pub(super) fn write(
     model: &str,
     id: Option<&str>,
     asked: &[AskedOutput],
-    outputs: Vec<Stacked>,
-) -> Result<Response, Problem> {
-    let described = asked.iter().zip(&outputs).map(|(asked, stacked)| {
-        let size = size_of_val(stacked.values.as_slice());
-        let (parameters, data) = match asked.form {
-            TensorForm::Json => (None, Some(&*stacked.values)),
-            TensorForm::Binary => (
-                Some(BinarySize {
-                    binary_data_size: size,
-                }),
-                None,
-            ),
+    outputs: Vec<Vec<Tensor>>,
+) -> Result<(Option<usize>, Written), Problem> {
+    let described = asked.iter().zip(&outputs).map(|(asked, images)| {
+        let bytes = images.iter().map(|image| size_of_val(image.values()));
+        let size = BinarySize {
+            binary_data_size: bytes.sum(),
         };
+        let (parameters, data) = match asked.form {
+            Form::Number | Form::Base64 => (None, Some(Values(images))),
+            Form::Binary => (Some(size), None),
+        };
+        let mut shape = vec![images.len()];
+        shape.extend(images.first().map_or(&[][..], Tensor::shape));
         ResponseOutput {
             name: asked.output.name(),
             datatype: Datatype::Fp32.name(),
-            shape: stacked.shape.clone(),
+            shape,
             parameters,
             data,
         }
@@ -140,20 +94,24 @@ pub(super) fn answer(
         id,
         outputs: described.collect(),
     })?;
-    let binary = asked.iter().any(|asked| asked.form == TensorForm::Binary);
-    if !binary {
-        return Ok(([(header::CONTENT_TYPE, "application/json")], head).into_response());
-    }
-    let length = head.len().to_string();
-    let mut body = BytesMut::from(head.as_slice());
-    for (asked, stacked) in asked.iter().zip(outputs) {
-        if asked.form == TensorForm::Binary {
-            body.put_slice(&little_endian(stacked.values));
+    let binary = |asked: &AskedOutput| asked.form == Form::Binary;
+    let length = asked.iter().any(binary).then(|| head.len());
+    let sent = asked.iter().zip(outputs).filter(|(asked, _)| binary(asked));
+    let tensors = sent.flat_map(|(_, images)| images);
+    let tensors = tensors.map(|image| floats(image.into_values()));
+    Ok((length, head.and(tensors)))
+}
+
+/// As a response.
+pub(super) fn answer(json: Option<usize>, written: Written) -> Response {
+    match json {
+        None => ([(header::CONTENT_TYPE, "application/json")], written).into_response(),
+        Some(length) => {
+            let headers = [
+                (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+                (JSON_LENGTH, length.to_string()),
+            ];
+            (headers, written).into_response()
         }
     }
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (JSON_LENGTH, length),
-    ];
-    Ok((headers, body.freeze()).into_response())
 }

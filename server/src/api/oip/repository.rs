@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{VERSION, object};
 use crate::api::{App, blocking, uploads};
-use crate::http::Problem;
 use crate::http::error_format::InferenceError;
+use crate::http::{Limits, Problem, body};
 use crate::models::State as Served;
 
 /// Longest body of a request here: a few words.
@@ -75,7 +75,7 @@ pub(crate) async fn index(
     State(app): State<Arc<App>>,
     body: Body,
 ) -> Result<Json<Vec<IndexEntry>>, Problem> {
-    let IndexRequest { ready } = read(body).await?;
+    let IndexRequest { ready } = read(&app, body).await?;
     let mut states: BTreeMap<String, Option<Served>> = unserved(&app).await?;
     let served = app.registry.states().into_iter();
     states.extend(served.map(|(name, state)| (name, Some(state))));
@@ -130,7 +130,7 @@ pub(crate) async fn load(
     name: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    parameters(body).await?;
+    parameters(&app, body).await?;
     uploads::load(State(app), name)
         .await
         .map(|_| StatusCode::OK)
@@ -157,20 +157,23 @@ pub(crate) async fn unload(
     name: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    parameters(body).await?;
+    parameters(&app, body).await?;
     uploads::unload(State(app), name)
         .await
         .map(|_| StatusCode::OK)
 }
 
-async fn parameters(body: Body) -> Result<(), Problem> {
-    read::<RepositoryRequest>(body).await.map(drop)
+async fn parameters(app: &App, body: Body) -> Result<(), Problem> {
+    read::<RepositoryRequest>(app, body).await.map(drop)
 }
 
 /// A body, which may be empty or null.
-async fn read<T: Default + for<'a> Deserialize<'a>>(body: Body) -> Result<T, Problem> {
-    let too_large = |_| Problem::BodyTooLarge { limit: MAX_BODY };
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+async fn read<T: Default + for<'a> Deserialize<'a>>(app: &App, body: Body) -> Result<T, Problem> {
+    let limits = Limits {
+        bytes: MAX_BODY.min(app.limits.bytes),
+        ..app.limits.clone()
+    };
+    let bytes = body::read(&HeaderMap::new(), body, &limits).await?.bytes;
     if bytes.is_empty() {
         return Ok(T::default());
     }

@@ -12,7 +12,7 @@ use super::binary::{Message, take};
 use super::contract::Input;
 use super::input::{self, Data, Images, Tensor};
 use super::object;
-use crate::engine::Lane;
+use crate::engine::{Form, Lane};
 use crate::http::{Problem, invalid};
 use detcon_inference::Output;
 
@@ -121,22 +121,12 @@ pub(super) struct AskedOutput {
     /// Which.
     pub(super) output: Output,
     /// How.
-    pub(super) form: TensorForm,
+    pub(super) form: Form,
 }
 
-/// How a tensor is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TensorForm {
-    /// As numbers in the JSON.
-    Json,
-    /// As bytes after it.
-    Binary,
-}
-
-impl TensorForm {
-    fn of(binary: bool) -> Self {
-        if binary { Self::Binary } else { Self::Json }
-    }
+/// How tensors are sent: as numbers in the JSON, or as bytes after it.
+const fn form_of(binary: bool) -> Form {
+    if binary { Form::Binary } else { Form::Number }
 }
 
 /// What a model takes and gives.
@@ -159,7 +149,7 @@ pub(super) fn read(headers: &HeaderMap, body: Bytes, offer: Offer<'_>) -> Result
             timeout: None,
             lane: None,
             images: Images::Encoded(vec![image]),
-            outputs: outputs(None, TensorForm::Binary, offer.outputs)?,
+            outputs: outputs(None, Form::Binary, offer.outputs)?,
         }),
         Message::Raw(_) => Err(Problem::EmptyBody),
         Message::Parts { json, tensors } => parts(&json, tensors, offer),
@@ -172,7 +162,7 @@ fn parts(json: &[u8], mut tensors: Bytes, offer: Offer<'_>) -> Result<Asked, Pro
     }
     let request: InferenceRequest<'_> = object(json)?;
     let parameters = request.parameters.unwrap_or_default();
-    let form = TensorForm::of(parameters.binary_data_output.unwrap_or(false));
+    let form = form_of(parameters.binary_data_output.unwrap_or(false));
     let outputs = outputs(request.outputs, form, offer.outputs)?;
     let [given] = request.inputs.as_slice() else {
         let detail = format!(
@@ -244,7 +234,7 @@ fn images(
 
 fn outputs(
     asked: Option<Vec<RequestOutput>>,
-    otherwise: TensorForm,
+    otherwise: Form,
     offered: &[Output],
 ) -> Result<Vec<AskedOutput>, Problem> {
     let asked = asked.unwrap_or_default();
@@ -256,7 +246,7 @@ fn outputs(
             return Err(invalid("outputs", format!("{name} is asked for twice")));
         }
         let binary = parameters.and_then(|parameters| parameters.binary_data);
-        let form = binary.map_or(otherwise, TensorForm::of);
+        let form = binary.map_or(otherwise, form_of);
         outputs.push(AskedOutput { output, form });
     }
     if outputs.is_empty() {

@@ -12,7 +12,7 @@ use detcon_inference::View;
 use serde::Deserialize;
 
 use crate::api::method::{AskedMethod, Usual};
-use crate::engine::Work;
+use crate::engine::{Afforded, Need, Work};
 use crate::http::parameters::{BOXES, Parameter, RLE};
 use crate::http::{Contents, Fields, Problem, invalid};
 use crate::models::Model;
@@ -65,15 +65,24 @@ impl RegionSource {
         }
     }
 
+    /// What it takes for an image of a height and a width.
+    pub(super) fn need(&self) -> Box<dyn FnOnce([u32; 2]) -> Need + Send> {
+        match self {
+            Self::Made(method) => Box::new(method.need()),
+            Self::Given(_) => Box::new(Need::segments),
+        }
+    }
+
     /// The regions of an image.
     pub(super) async fn regions(
         self,
         work: &Work,
+        afforded: &Afforded,
         image: Arc<RgbImage>,
     ) -> Result<RegionSet, Problem> {
         match self {
             Self::Made(method) => {
-                let map = method.segment(work, image).await?;
+                let map = method.segment(work, afforded, image).await?;
                 let set = move || RegionSet::from_segments(map);
                 Ok(work.compute(set).await?)
             }

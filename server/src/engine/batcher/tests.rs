@@ -37,6 +37,14 @@ impl Run for Gate {
 }
 
 fn start(max_batch: usize, queue: usize) -> (Batcher, Receiver<usize>, Sender<()>) {
+    start_among(Turns::default(), max_batch, queue)
+}
+
+fn start_among(
+    turns: Turns,
+    max_batch: usize,
+    queue: usize,
+) -> (Batcher, Receiver<usize>, Sender<()>) {
     let ((sizes, seen), (go, gate)) = (channel(), channel());
     let limits = QueueLimits {
         batch: BatchLimits {
@@ -46,7 +54,7 @@ fn start(max_batch: usize, queue: usize) -> (Batcher, Receiver<usize>, Sender<()
         queue: queue.try_into().unwrap(),
     };
     let gate = Gate { sizes, go: gate };
-    let batcher = Batcher::start("test", gate, limits, Turns::default(), Arc::default());
+    let batcher = Batcher::start("test", gate, limits, turns, Arc::default());
     (batcher.unwrap(), seen, go)
 }
 
@@ -175,6 +183,47 @@ fn images_whose_time_is_up_are_not_run() {
     assert_eq!(sizes.recv().unwrap(), 1);
     assert_eq!(count(&batcher, "expired_images"), 2);
     assert_eq!(count(&batcher, "abandoned_images"), 0);
+}
+
+/// The turn is another model's: what becomes of this one's images meanwhile decides what is run.
+#[test]
+fn a_batch_is_chosen_when_its_turn_comes() {
+    let turns = Turns::default();
+    let others = turns.take();
+    let (batcher, sizes, go) = start_among(turns.clone(), 4, 16);
+    let mut places = admit(&batcher, 5).unwrap();
+    let left = submit(&batcher, 1, &mut places);
+    let first = submit(&batcher, 2, &mut places);
+    let over = Deadline {
+        at: Instant::now(),
+        allowed: Duration::ZERO,
+        set_by: Party::Server,
+    };
+    let late = submit_until(&batcher, 3, 1, &mut places, over);
+    drop(left);
+    let came = submit(&batcher, 4, &mut places);
+    drop(others);
+    go.send(()).unwrap();
+    assert_eq!(sizes.recv().unwrap(), 2);
+    assert_eq!((value(first), value(came)), (Ok(2.0), Ok(4.0)));
+    assert_eq!(value(late), Err(Failure::Expired));
+    assert_eq!(count(&batcher, "abandoned_images"), 1);
+    assert_eq!(count(&batcher, "expired_images"), 1);
+}
+
+#[test]
+fn a_turn_that_finds_nobody_left_is_passed_on() {
+    let turns = Turns::default();
+    let others = turns.take();
+    let (batcher, sizes, go) = start_among(turns.clone(), 4, 16);
+    let mut places = admit(&batcher, 2).unwrap();
+    drop(submit(&batcher, 1, &mut places));
+    drop(others);
+    drop(turns.take());
+    let answer = submit(&batcher, 2, &mut places);
+    go.send(()).unwrap();
+    assert_eq!(value(answer), Ok(2.0));
+    assert_eq!(sizes.recv().unwrap(), 1);
 }
 
 #[test]

@@ -22,7 +22,14 @@ fn fetcher(origin: &str, inside: bool) -> Fetcher {
 
 async fn fetch(fetcher: &Fetcher, address: &str) -> Result<Bytes, FetchError> {
     let address = fetcher.address(address).unwrap();
-    fetcher.fetch(address, 10).await
+    let room = Room {
+        bytes: 10,
+        held: 0,
+        memory: Memory::new(1 << 20),
+        share: Share::default(),
+    };
+    let fetched = fetcher.fetch(address, room).await;
+    fetched.map(|(bytes, _share)| bytes)
 }
 
 #[tokio::test]

@@ -84,6 +84,13 @@ fn every() -> Vec<Problem> {
         Problem::KeyMissing,
         Problem::KeyUnknown,
         Problem::KeyNotAllowed { needed: "x" },
+        Problem::InputTooLarge {
+            pixels: 2,
+            limit: 1,
+        },
+        Problem::AnswerTooLarge { bytes: 2, limit: 1 },
+        Problem::WorkTooLarge { bytes: 2, limit: 1 },
+        Problem::CrossSite,
         Problem::Overloaded { retry_after },
         Problem::Expired {
             allowed: Duration::from_millis(250),

@@ -140,9 +140,7 @@ fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<String>, ArchiveErro
     match entry.header().entry_type() {
         EntryType::Regular => {}
         // The folder itself, as `tar -C MODEL_DIR -cf - .` archives it, and that of the heads.
-        EntryType::Directory if matches!(&*bytes, b"." | b"./" | b"./heads/" | b"heads/") => {
-            return Ok(None);
-        }
+        EntryType::Directory if is_known_folder(&bytes) => return Ok(None),
         // Times and owners, as POSIX archives say them in a header of their own.
         EntryType::XHeader | EntryType::XGlobalHeader if entry.size() <= MAX_EXTENSION => {
             return Ok(None);
@@ -158,6 +156,13 @@ fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<String>, ArchiveErro
     let name = name.filter(|name| file::is_known(name));
     name.map(|name| Some(name.to_owned()))
         .ok_or_else(|| ArchiveError::Name { name: shown() })
+}
+
+/// Whether a folder is the model's own, or that of its heads, however it is written.
+fn is_known_folder(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b"/").unwrap_or(name);
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    name == b"." || name == file::HEADS_FOLDER.as_bytes()
 }
 
 fn write(entry: &mut impl Read, name: &str, size: u64, place: &Path) -> Result<(), ArchiveError> {

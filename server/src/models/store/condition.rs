@@ -1,6 +1,7 @@
 //! What must be in the store before a model comes or goes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use detcon_core::files::Existing;
 use detcon_core::model::ModelName;
@@ -34,9 +35,8 @@ impl Condition {
             Self::Absent => return Ok(Existing::Keep),
             Self::Any => true,
             Self::Present => there,
-            Self::Digest(digest) => {
-                Pinned::open(store, name).is_ok_and(|found| found.digest() == digest)
-            }
+            Self::Digest(digest) => Pinned::open(store, name, Arc::default())
+                .is_ok_and(|found| found.digest() == digest),
         };
         met.then_some(Existing::Replace)
             .ok_or_else(|| ModelsError::PreconditionFailed {

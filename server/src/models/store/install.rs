@@ -164,12 +164,21 @@ fn make(payload: &Payload, body: &Path, made: &Path, limit: u64) -> Result<(), M
 
 /// Every file of the directory is one that the manifest lists.
 fn listed(directory: &ModelDirectory) -> Result<(), ModelsError> {
-    for entry in fs::read_dir(directory.path()).map_err(|error| unwritten(&error))? {
-        let name = entry.map_err(|error| unwritten(&error))?.file_name();
-        let name = name.to_string_lossy();
-        if name != file::MANIFEST && !directory.manifest().files.contains_key(&*name) {
-            let reason = format!("{name} is not among the files of its manifest");
-            return Err(ModelsError::Invalid { reason });
+    let heads = directory.path().join(file::HEADS_FOLDER);
+    for folder in [directory.path(), &heads] {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|error| unwritten(&error))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| unwritten(&error))?.path();
+            let name = path.strip_prefix(directory.path()).unwrap_or(&path);
+            let name = name.to_string_lossy();
+            let known = name == file::MANIFEST || directory.manifest().files.contains_key(&*name);
+            if !known && path != heads {
+                let reason = format!("{name} is not among the files of its manifest");
+                return Err(ModelsError::Invalid { reason });
+            }
         }
     }
     Ok(())

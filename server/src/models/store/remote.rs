@@ -1,20 +1,21 @@
 //! A store that is elsewhere (S3, Google Cloud Storage, Azure): it keeps a local folder, the cache, in step, and
 //! everything else in the server knows the folder alone.
 //!
-//! A model elsewhere is `PREFIX/NAME/FILE`, one object for each file. Its manifest is written last and removed first,
-//! so a model without one is not there; and nothing is served whose files are not what its manifest says.
+//! A model elsewhere is an object for each file, and one that leads to them, `PREFIX/NAME/manifest.json`: it is written last
+//! and removed first, so a model without it is not there; and nothing is served whose files are not what its manifest
+//! says.
 
 mod connect;
 mod fetch;
+mod layout;
 mod push;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use detcon_core::files::StageError;
+use detcon_core::files::{StageError, remove_directory};
 use detcon_core::model::{ModelError, ModelName, file, list};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -132,13 +133,14 @@ impl Remote {
         let there = self.names()?;
         let there: Vec<_> = there.iter().map(|name| self.place(name)).collect();
         for place in list(&self.folder)? {
-            if !there.contains(&place) {
-                let name = place.file_name().unwrap_or_default().to_string_lossy();
-                let hidden = self.folder.join(format!(".{name}.gone"));
-                let removed =
-                    fs::rename(&place, &hidden).and_then(|()| fs::remove_dir_all(&hidden));
-                removed.map_err(|source| cache(&place, source))?;
+            if !there.contains(&place)
+                && let Err(error) = remove_directory(&place)
+            {
+                tracing::warn!(%error, "a model that has gone stays in the cache for now");
             }
+        }
+        if let Err(error) = self.drop_arrived(&there) {
+            tracing::warn!(%error, "what arrived of models that have gone stays in the cache for now");
         }
         Ok(there)
     }
@@ -192,11 +194,6 @@ impl Remote {
 
     fn place(&self, name: &ModelName) -> PathBuf {
         self.folder.join(name.as_str())
-    }
-
-    fn key(&self, name: &ModelName, file: &str) -> Key {
-        let model = self.prefix.clone().join(name.as_str());
-        file.split('/').fold(model, Key::join)
     }
 
     /// Why there is no list. Of a list's failure the client does not say what kind it is; of an object's it does.

@@ -15,7 +15,7 @@ impl Serving for Weak<Registry> {
 
     fn load(&self, path: &Path) {
         if let Some(registry) = self.upgrade() {
-            registry.load(path);
+            let _ = registry.load(path, registry.now()); // the state of the model says what came of it
             registry.unload_retired();
         }
     }

@@ -2,6 +2,7 @@
 
 mod files;
 mod hub;
+mod links;
 mod refusals;
 
 use std::collections::BTreeMap;
@@ -206,7 +207,7 @@ async fn a_model_is_replaced_or_removed_only_where_it_is_the_one_that_is_meant()
 }
 
 #[tokio::test]
-async fn a_model_is_unloaded_before_it_goes_and_loaded_again_where_it_stays() {
+async fn a_model_that_goes_is_unloaded_and_one_that_stays_is_loaded_again() {
     let server = Server::new();
     server
         .put("/v1/models/tiny", TAR, tar(&files("tiny", 0)))

@@ -9,6 +9,7 @@ use axum::middleware::map_request;
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -23,6 +24,8 @@ use crate::serve::drain::drained;
 use crate::serve::tls;
 
 const LONG: Duration = Duration::from_mins(10);
+/// Most connections of a test's server.
+const MOST: usize = 4;
 const PATIENT: Waits = Waits {
     head: LONG,
     write: LONG,
@@ -45,7 +48,7 @@ async fn start_with(
     (
         address,
         stop,
-        tokio::spawn(serve(listener, tls, router, waits, shutdown)),
+        tokio::spawn(serve(listener, tls, router, (waits, MOST), shutdown)),
     )
 }
 
@@ -177,7 +180,7 @@ async fn a_client_that_waits_for_leave_and_is_refused_is_not_told_to_go_on() {
 }
 
 /// A server with a certificate of its own, and what makes clients trust it.
-async fn start_secret(router: Router, head: Duration) -> (SocketAddr, Arc<RootCertStore>) {
+async fn start_secret(router: Router, waits: Waits) -> (SocketAddr, Arc<RootCertStore>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (
         tempfile::NamedTempFile::new().unwrap(),
@@ -188,14 +191,17 @@ async fn start_secret(router: Router, head: Duration) -> (SocketAddr, Arc<RootCe
     let config = tls::config(cert.path(), key.path()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    let waits = Waits {
-        head,
-        write: LONG,
-        grace: LONG,
-    };
     let (address, stop, _server) = start_with(Some(config.into()), router, waits).await;
     std::mem::forget(stop); // the server runs until the test's runtime ends
     (address, Arc::new(roots))
+}
+
+const fn short_head() -> Waits {
+    Waits {
+        head: Duration::from_millis(50),
+        write: LONG,
+        grace: LONG,
+    }
 }
 
 async fn secret_connection(
@@ -220,7 +226,7 @@ async fn secret_connection(
 #[tokio::test]
 async fn http_1_and_2_are_spoken_over_tls() {
     let version = get(async |request: Request<Body>| format!("{:?}", request.version()));
-    let (address, roots) = start_secret(Router::new().route("/", version), LONG).await;
+    let (address, roots) = start_secret(Router::new().route("/", version), PATIENT).await;
     let request = || {
         Request::get("https://localhost/")
             .body(Body::empty())
@@ -243,11 +249,137 @@ async fn http_1_and_2_are_spoken_over_tls() {
 
 #[tokio::test]
 async fn a_client_that_does_not_finish_its_handshake_is_let_go() {
-    let (address, _roots) = start_secret(Router::new(), Duration::from_millis(50)).await;
+    let (address, _roots) = start_secret(Router::new(), short_head()).await;
     let silent = TcpStream::connect(address).await.unwrap();
     assert_eq!(rest(silent).await, "");
     let mut plain = ask(address, "GET / HTTP/1.1\r\n\r\n").await;
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer).await; // an alert, or a connection that was cut
     assert!(!answer.starts_with(b"HTTP"));
+}
+
+/// A client of HTTP/2.
+async fn over_http2(
+    address: SocketAddr,
+    roots: Arc<RootCertStore>,
+) -> (http2::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
+    let io = TokioIo::new(secret_connection(address, roots, HTTP2).await);
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn secret_get(path: &str) -> Request<Body> {
+    let request = Request::get(format!("https://localhost{path}"));
+    request.body(Body::empty()).unwrap()
+}
+
+/// Tells when the answer is not held any more.
+struct Held(Vec<u8>, tokio::sync::mpsc::UnboundedSender<()>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.1.send(()); // the test may be over
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_nothing_is_reset_and_others_of_its_connection_go_on() {
+    let (freed, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let large = move || {
+        let freed = freed.clone();
+        async move { Body::from(bytes::Bytes::from_owner(Held(vec![0; 64 << 20], freed))) }
+    };
+    let router = Router::new()
+        .route("/large", get(large))
+        .route("/", get(async || "here"));
+    let waits = Waits {
+        write: Duration::from_millis(100),
+        ..PATIENT
+    };
+    let (address, roots) = start_secret(router, waits).await;
+    let (mut client, _connection) = over_http2(address, roots).await;
+    let stuck = client.send_request(secret_get("/large")).await.unwrap();
+    assert_eq!(stuck.headers()["content-length"], (64 << 20).to_string());
+    seen.recv().await.unwrap();
+    let answer = client.send_request(secret_get("/")).await.unwrap();
+    assert_eq!(
+        answer.into_body().collect().await.unwrap().to_bytes(),
+        "here"
+    );
+    assert!(
+        stuck.into_body().collect().await.is_err(),
+        "it was not sent as a whole"
+    );
+}
+
+#[tokio::test]
+async fn a_whole_answer_arrives_in_pieces_over_either_version() {
+    let body: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let sent = body.clone();
+    let large = get(async move || sent);
+    let (address, roots) = start_secret(Router::new().route("/", large), PATIENT).await;
+    let (mut two, _connection) = over_http2(address, Arc::clone(&roots)).await;
+    let io = TokioIo::new(secret_connection(address, roots, b"http/1.1").await);
+    let (mut one, connection) = http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    for answer in [
+        two.send_request(secret_get("/")).await.unwrap(),
+        one.send_request(secret_get("/")).await.unwrap(),
+    ] {
+        assert_eq!(answer.headers()["content-length"], body.len().to_string());
+        let found = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(found == body);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_without_requests_is_over_though_it_answers_pings() {
+    let (address, roots) = start_secret(Router::new(), short_head()).await;
+    let (_client, connection) = over_http2(address, roots).await;
+    connection.await.unwrap().unwrap(); // with leave
+}
+
+#[tokio::test]
+async fn beyond_the_cap_connections_without_a_request_make_room_and_busy_ones_do_not() {
+    let (arrived, mut at) = tokio::sync::mpsc::unbounded_channel();
+    let (let_on, gate) = tokio::sync::watch::channel(false);
+    let slow = move || {
+        let (arrived, mut gate) = (arrived.clone(), gate.clone());
+        async move {
+            arrived.send(()).unwrap();
+            gate.wait_for(|on| *on).await.unwrap();
+        }
+    };
+    let router = Router::new()
+        .route("/slow", get(slow))
+        .route("/", get(async || "here"));
+    let (address, _stop, _server) = start(router, PATIENT).await;
+    let busy = "GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let quick = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut open = Vec::new();
+    for _ in 1..MOST {
+        open.push(ask(address, busy).await);
+        at.recv().await.unwrap();
+    }
+    let idle = TcpStream::connect(address).await.unwrap();
+    // All places are taken, one of them by a connection that asks nothing.
+    assert!(rest(ask(address, quick).await).await.ends_with("here"));
+    assert_eq!(rest(idle).await, "");
+    open.push(ask(address, busy).await);
+    at.recv().await.unwrap();
+    let mut waiting = ask(address, quick).await;
+    let mut byte = [0];
+    let early = tokio::time::timeout(CROWDED * 2, waiting.read_exact(&mut byte));
+    assert!(early.await.is_err(), "every place has a request");
+    let_on.send(true).unwrap();
+    assert!(rest(waiting).await.ends_with("here"));
+    for answered in open {
+        assert!(rest(answered).await.contains("200 OK"));
+    }
 }

@@ -6,9 +6,9 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use detcon_core::digest::sha256;
+use detcon_core::files::temporary_in;
 use detcon_core::image::ImageLimits;
 use detcon_core::segment::SegmentMap;
-use tempfile::NamedTempFile;
 
 use crate::loader::LoaderError;
 use crate::masks::MaskSource;
@@ -56,7 +56,7 @@ impl MaskCache {
     /// Whole or not at all: another process may be reading.
     fn keep(&self, path: &Path, png: &[u8]) -> std::io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
-        let mut file = NamedTempFile::new_in(&self.folder)?;
+        let mut file = temporary_in(&self.folder)?;
         file.write_all(png)?;
         file.persist(path)?;
         Ok(())

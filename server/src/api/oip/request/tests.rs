@@ -56,7 +56,7 @@ fn files_come_as_bytes_as_base64_and_as_the_whole_body() {
     let headers = HeaderMap::from_iter([(JSON_LENGTH, HeaderValue::from(0))]);
     let raw = read(&headers, Bytes::from_static(b"AB"), OFFER).unwrap();
     assert!(matches!(raw.images, Images::Encoded(images) if images == [&b"AB"[..]]));
-    assert_eq!(raw.outputs[0].form, TensorForm::Binary);
+    assert_eq!(raw.outputs[0].form, Form::Binary);
 }
 
 #[test]
@@ -113,11 +113,11 @@ fn outputs_are_those_that_are_asked_for_in_the_form_that_is_asked_for() {
     let expected = [
         AskedOutput {
             output: Output::Features(Stage::C5),
-            form: TensorForm::Binary,
+            form: Form::Binary,
         },
         AskedOutput {
             output: Output::Embedding,
-            form: TensorForm::Json,
+            form: Form::Number,
         },
     ];
     assert_eq!(asked.outputs, expected);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use detcon_core::digest::sha256;
+use detcon_core::files::sweep;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
@@ -63,6 +64,10 @@ impl Remote {
     ) -> Result<Self, RemoteError> {
         let folder = cache.join(&sha256(address.trim_end_matches('/').as_bytes())[..DIGITS]);
         fs::create_dir_all(&folder).map_err(|source| RemoteError::Cache {
+            path: folder.clone(),
+            source,
+        })?;
+        sweep(&folder).map_err(|source| RemoteError::Cache {
             path: folder.clone(),
             source,
         })?;

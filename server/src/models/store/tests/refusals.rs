@@ -51,6 +51,10 @@ async fn what_is_no_model_is_not_stored() {
             with(file::HEADS, b"more"),
             "heads.safetensors is not among the files",
         ),
+        (
+            with("heads/voc.safetensors", b"more"),
+            "heads/voc.safetensors is not among the files",
+        ),
         (with("run.sh", b"more"), "\"run.sh\""),
         (tar(&less), "model.onnx is damaged (it is missing)"),
         (truncated, "breaks off"),

@@ -1,8 +1,13 @@
 //! An S3 server in this process, which keeps its objects in a temporary folder.
 
 use std::fs;
+use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
@@ -16,11 +21,15 @@ pub(crate) const BUCKET: &str = "models";
 pub(crate) const KEY: &str = "key";
 pub(crate) const SECRET: &str = "secret";
 
+/// Is asked before each request whether it is done at all: one that is not finds its connection closed.
+type Gate = Box<dyn FnMut() -> bool + Send>;
+
 /// A server, its folder, and the runtime that it lives as long as.
 pub(crate) struct S3 {
     _runtime: Runtime,
     pub(crate) folder: TempDir,
     pub(crate) address: SocketAddr,
+    gate: Arc<Mutex<Gate>>,
 }
 
 impl S3 {
@@ -33,9 +42,20 @@ impl S3 {
         let service = service.build();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
+        let open: Gate = Box::new(|| true);
+        let gate = Arc::new(Mutex::new(open));
+        let asked = Arc::clone(&gate);
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let service = service.clone();
+                let (service, asked) = (service.clone(), Arc::clone(&asked));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let done = asked.lock().unwrap()();
+                    let answer = done.then(|| Service::call(&service, request));
+                    async {
+                        let answer = answer.ok_or_else(|| Error::from(ErrorKind::BrokenPipe))?;
+                        answer.await.map_err(Error::other)
+                    }
+                });
                 tokio::spawn(async move {
                     let server = Builder::new(TokioExecutor::new());
                     // A client that closes a connection is no fault.
@@ -47,6 +67,12 @@ impl S3 {
             _runtime: runtime,
             folder,
             address,
+            gate,
         }
+    }
+
+    /// Asks `gate` before each request from now on whether it is done.
+    pub(crate) fn ask(&self, gate: impl FnMut() -> bool + Send + 'static) {
+        *self.gate.lock().unwrap() = Box::new(gate);
     }
 }
