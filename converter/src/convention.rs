@@ -101,11 +101,11 @@ pub enum ConventionError {
     )]
     Architecture {
         /// The network that the tensors are.
-        found: ResNetSpec,
+        found: Box<ResNetSpec>,
         /// Who says otherwise.
         by: &'static str,
         /// What it says.
-        said: ResNetSpec,
+        said: Box<ResNetSpec>,
     },
     /// The network cannot be so.
     #[error(transparent)]
@@ -180,17 +180,17 @@ pub(crate) fn settle(
         && bare(said)? != bare(architecture)?
     {
         return Err(ConventionError::Architecture {
-            found: architecture,
+            found: Box::new(architecture),
             by: "--arch",
-            said,
+            said: Box::new(said),
         });
     }
-    let base = match *convention {
+    let told = match *convention {
         Convention::Declared(said) if said.architecture() != architecture => {
             return Err(ConventionError::Architecture {
-                found: architecture,
+                found: Box::new(architecture),
                 by: "the file",
-                said,
+                said: Box::new(said),
             });
         }
         Convention::Declared(said) => said,
@@ -203,12 +203,12 @@ pub(crate) fn settle(
             .with_normalization(normalization.unwrap_or(Normalization::IMAGENET))
             .with_output_stride(output_stride.unwrap_or(architecture.output_stride()))?,
     };
-    let spec = base
-        .with_padding(stated.padding.unwrap_or(base.padding()))
-        .with_normalization(stated.normalization.unwrap_or(base.normalization()))
-        .with_stride_in(stated.stride_in.unwrap_or(base.stride_in()))?
-        .with_output_stride(stated.output_stride.unwrap_or(base.output_stride()))?
-        .with_epsilon(stated.epsilon.unwrap_or(base.epsilon()))?;
+    let spec = told
+        .with_padding(stated.padding.unwrap_or(told.padding()))
+        .with_normalization(stated.normalization.unwrap_or(told.normalization()))
+        .with_stride_in(stated.stride_in.unwrap_or(told.stride_in()))?
+        .with_output_stride(stated.output_stride.unwrap_or(told.output_stride()))?
+        .with_epsilon(stated.epsilon.unwrap_or(told.epsilon()))?;
     Ok(Settled {
         spec,
         assumed: assumed(spec, convention, stated),

@@ -87,7 +87,7 @@ pub enum ExportError {
         /// The target.
         target: Target,
         /// The network.
-        spec: ResNetSpec,
+        spec: Box<ResNetSpec>,
         /// What the target lacks.
         reason: &'static str,
     },
@@ -135,7 +135,7 @@ pub fn export(
     let spec = directory.manifest().spec;
     let unfit = |reason| ExportError::Unfit {
         target,
-        spec,
+        spec: Box::new(spec),
         reason,
     };
     if let Some(reason) = fit::lack(target, spec) {

@@ -20,7 +20,7 @@ use crate::location::{Location, Opened};
 use crate::model_writer::{Model, ModelWriter, WriteError};
 use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, SourceError};
-use crate::stem_check::StemCheck;
+use crate::stem_check::{StemCheck, StemError};
 use crate::timm::{self, ConfigError};
 use crate::torch::{StateDict, TorchError};
 
@@ -90,17 +90,8 @@ pub enum ImportError {
     #[error(transparent)]
     Fit(#[from] FitError),
     /// The stem was trained on pixels that were normalised otherwise.
-    #[error(
-        "{check}: give --normalization {better}, or --normalization {taken} to take it all the same"
-    )]
-    Normalization {
-        /// What was found.
-        check: StemCheck,
-        /// What was taken.
-        taken: Normalization,
-        /// What fits better.
-        better: Normalization,
-    },
+    #[error(transparent)]
+    Normalization(#[from] Box<StemError>),
     /// The model directory could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -236,17 +227,11 @@ fn checked_stem(
     if options.averages == MovingAverages::Fresh {
         return Ok(None);
     }
-    let Some(check) = StemCheck::of(checkpoint) else {
-        return Ok(None);
-    };
-    match check.contradiction() {
-        Some(better) if options.stated.normalization.is_none() => Err(ImportError::Normalization {
-            check,
-            taken: checkpoint.spec().normalization(),
-            better,
-        }),
-        _ => Ok(Some(check)),
+    let check = StemCheck::of(checkpoint);
+    if options.stated.normalization.is_some() {
+        return Ok(check);
     }
+    Ok(check.map(StemCheck::accepted).transpose()?)
 }
 
 /// Maps every entry by its name and fits the network that the names and the stem's shape tell.

@@ -21,7 +21,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Converts a checkpoint into a model directory.
-    Import(import::Arguments),
+    Import(Box<import::Arguments>),
     /// Shows what is in a checkpoint without converting it: layout, network, tensors, every pickle global.
     Inspect(inspect::Arguments),
     /// Lists the published checkpoints.

@@ -37,7 +37,7 @@ pub fn next_step(error: &ImportError) -> Option<&'static str> {
         ImportError::Prefix => Some("leave it out"),
         ImportError::Convention(_)
         | ImportError::Config(_)
-        | ImportError::Normalization { .. }
+        | ImportError::Normalization(_)
         | ImportError::Write(_) => None,
     }
 }

@@ -19,6 +19,17 @@ pub struct StemCheck {
     others: Vec<(Normalization, f64)>,
 }
 
+/// The stem was trained on pixels that were normalised otherwise.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{check}: give --normalization {better}, or --normalization {} to take it all the same",
+    check.taken.0
+)]
+pub struct StemError {
+    check: StemCheck,
+    better: Normalization,
+}
+
 impl StemCheck {
     /// Holds a checkpoint to the normalisation of its spec. Nothing where the stem's batch norm is not the stem's own
     /// (pre-activation), or has seen nothing.
@@ -39,8 +50,19 @@ impl StemCheck {
         })
     }
 
+    /// Refuses a normalisation than which another fits much better.
+    pub(crate) fn accepted(self) -> Result<Self, Box<StemError>> {
+        match self.contradiction() {
+            Some(better) => Err(Box::new(StemError {
+                check: self,
+                better,
+            })),
+            None => Ok(self),
+        }
+    }
+
     /// The normalisation that fits much better than the one that is taken, if there is one.
-    pub(crate) fn contradiction(&self) -> Option<Normalization> {
+    fn contradiction(&self) -> Option<Normalization> {
         let (_, taken) = self.taken;
         let better = self.others.iter().filter(|(_, it)| *it <= taken * DECIDED);
         let best = better.min_by(|a, b| a.1.total_cmp(&b.1));

@@ -80,7 +80,7 @@ impl Checkpoint {
         let surplus: Vec<_> = unknown.cloned().collect();
         if !missing.is_empty() || !surplus.is_empty() {
             return Err(FitError::Mismatch {
-                spec,
+                spec: Box::new(spec),
                 missing,
                 surplus,
             });

@@ -89,7 +89,7 @@ pub enum NamesError {
         /// The entry.
         key: String,
         /// The network.
-        spec: ResNetSpec,
+        spec: Box<ResNetSpec>,
     },
 }
 
@@ -235,7 +235,7 @@ impl HaikuNames {
         };
         found.ok_or_else(|| NamesError::Unknown {
             key: format!("{module}/{name}"),
-            spec: self.spec,
+            spec: Box::new(self.spec),
         })
     }
 

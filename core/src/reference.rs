@@ -149,8 +149,9 @@ fn padded(padding: Padding, size: usize, window: Window) -> (usize, usize) {
             (outputs, all / 2)
         }
         Padding::Symmetric => {
-            let side = extent / 2;
-            ((size + 2 * side - extent - 1) / window.stride + 1, side)
+            let before = extent / 2;
+            let rest = size + 2 * before - extent - 1;
+            (rest / window.stride + 1, before)
         }
     }
 }

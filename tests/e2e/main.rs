@@ -3,6 +3,7 @@
 
 mod answers;
 mod checkpoints;
+mod costs;
 mod crowd;
 mod encoder;
 mod export;

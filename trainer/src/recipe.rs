@@ -157,12 +157,10 @@ pub struct Recipe {
     pub method: Method,
     /// What teaches the backbone.
     pub training_mode: TrainingMode,
-    /// The backbone: its name says padding and the like too, where they are not the published code's.
+    /// The backbone, padding aside.
     pub arch: Arch,
-    /// Where it pads, in place of what the name says: `same`, as the published code, or `symmetric`, as PyTorch's networks
-    /// and so Detectron2's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub padding: Option<Padding>,
+    /// Where it pads: `same`, as the published code, or `symmetric`, as PyTorch's networks and so Detectron2's.
+    pub padding: Padding,
     /// Seed of the initial weights and of everything that is drawn.
     pub seed: u64,
     /// Images of a step.
@@ -212,7 +210,7 @@ impl Default for Recipe {
             method: Method::DetConB,
             training_mode: TrainingMode::SelfSupervised,
             arch: Arch("resnet50".parse().expect("a name of the table")),
-            padding: None,
+            padding: Padding::Same,
             seed: 0,
             batch: 4096,
             parts: 1,
@@ -335,8 +333,7 @@ impl Recipe {
     /// The backbone.
     #[must_use]
     pub fn spec(&self) -> ResNetSpec {
-        let spec = self.arch.0;
-        spec.with_padding(self.padding.unwrap_or(spec.padding()))
+        self.arch.0.with_padding(self.padding)
     }
 
     /// The heads of its network.

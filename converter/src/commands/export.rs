@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// For torchvision: how to keep the padding of a network that pads as SAME does.
     #[arg(long, value_enum)]
     padding: Option<PaddingArgument>,
-    /// For onnx: side of the square image, or HEIGHTxWIDTH.
+    /// For onnx: side of the square image, or height and width, such as 480x640.
     #[arg(long)]
     size: Option<Size>,
     /// Replace what is there, once the new one is whole.

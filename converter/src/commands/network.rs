@@ -8,7 +8,7 @@ use detcon_core::arch::{Normalization, Padding, StrideIn};
 /// and PyTorch's as torchvision's.
 #[derive(Args)]
 pub(crate) struct NetworkArguments {
-    /// Architecture that the file must hold: resnet50, wide_resnet50_2 … Names of look-alikes are refused.
+    /// Architecture that the file must hold: resnet50, resnet101 … Names of look-alikes are refused.
     #[arg(long, value_name = "NAME")]
     arch: Option<Architecture>,
     /// Where the network pads: same (TensorFlow, the published code) or symmetric (PyTorch).

@@ -71,12 +71,11 @@ fn torchvision(spec: ResNetSpec, kernels: Kernels) -> Option<&'static str> {
         Some("its basic blocks do not dilate")
     } else {
         match (kernels, spec.padding()) {
-            (Kernels::AsTheyAre, _) => None,
             (Kernels::ZeroExtended, Padding::Symmetric) => {
                 Some("the network pads as torch does already: leave out --padding zero-extended")
             }
             (Kernels::ZeroExtended, Padding::Same) if dilated => Some(NO_DILATION),
-            (Kernels::ZeroExtended, Padding::Same) => None,
+            (Kernels::AsTheyAre, _) | (Kernels::ZeroExtended, Padding::Same) => None,
         }
     }
 }
@@ -179,7 +178,7 @@ mod tests {
     fn embedding(checkpoint: &Checkpoint) -> Vec<f32> {
         let shape = [1, 40, 48, 3];
         let images: Vec<u8> = (0..shape.iter().product())
-            .map(|i: usize| (i * 37 % 251) as u8)
+            .map(|i: usize| u8::try_from(i * 37 % 251).unwrap())
             .collect();
         forward(checkpoint, &images, shape).embedding.into_values()
     }

@@ -27,7 +27,7 @@ pub(super) fn timm(
     let size = manifest.preprocess.size();
     let unfit = || ExportError::Unfit {
         target: Target::Timm,
-        spec: manifest.spec,
+        spec: Box::new(manifest.spec),
         reason: "it has no such network",
     };
     let config = timm::config(checkpoint.spec(), size, manifest.license.as_deref());

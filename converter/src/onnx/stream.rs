@@ -79,7 +79,7 @@ pub(super) fn write(
 ) -> Result<ModelProto, OnnxError> {
     let mut places = Vec::new();
     let graph = build(checkpoint, input, &mut |weight| {
-        places.push(Place::new(&weight))
+        places.push(Place::new(&weight));
     });
     // Fields stand in the order of their numbers; those of the graph around its weights go into messages of their own.
     let before = GraphProto {

@@ -24,11 +24,11 @@ pub enum LookAlike {
     ChannelAttention,
     /// resnetblur.
     AntiAliased,
-    /// BiT, `ResNetV2`.
+    /// `BiT`, `ResNetV2`.
     Bit,
     /// `RegNet`.
     RegNet,
-    /// resnet50_gn: norms without moving averages.
+    /// `resnet50_gn`: norms without moving averages.
     GroupNorm,
 }
 

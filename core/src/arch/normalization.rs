@@ -139,9 +139,9 @@ impl Normalization {
         std: [f64; 3],
         channels: ChannelOrder,
     ) -> Result<Self, NormalizationError> {
-        let checked = |part, value: f64, holds: bool| match holds {
-            true => Ok(()),
-            false => Err(NormalizationError::Value { part, value }),
+        let checked = |part, value: f64, holds: bool| {
+            let refused = NormalizationError::Value { part, value };
+            if holds { Ok(()) } else { Err(refused) }
         };
         let positive = |value: f64| (SMALLEST..=LARGEST).contains(&value);
         checked("divisor", divisor, positive(divisor))?;

@@ -75,7 +75,11 @@ impl ResNetSpec {
         if width == 0 || width > MAX_WIDTH {
             return Err(SpecError::Width { width });
         }
-        Ok(Self {
+        Ok(Self::as_published(depth, width, version))
+    }
+
+    const fn as_published(depth: Depth, width: usize, version: Version) -> Self {
+        Self {
             depth,
             width,
             version,
@@ -86,7 +90,7 @@ impl ResNetSpec {
             output_stride: STRIDE,
             epsilon: BATCH_NORM_EPSILON,
             normalization: Normalization::IMAGENET,
-        })
+        }
     }
 
     /// The same with bottlenecks `width` times as wide inside: 2 for `wide_resnet50_2`.
@@ -165,8 +169,8 @@ impl ResNetSpec {
 
     /// The published code's network of this depth, width and version.
     #[must_use]
-    pub fn published(self) -> Self {
-        Self::new(self.depth, self.width, self.version).expect("a spec's width is in range")
+    pub const fn published(self) -> Self {
+        Self::as_published(self.depth, self.width, self.version)
     }
 
     /// The same of which only depth, widths, version and first shortcut are kept: what names and shapes of parameters

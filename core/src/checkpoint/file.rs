@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::hash::BuildHasher;
 use std::path::Path;
 
 use safetensors::SafeTensorError;
@@ -94,6 +95,10 @@ const SPEC: &str = "detcon.spec";
 /// Files list it in the order of the map, which is drawn anew for each map: one in the order of its keys is drawn, so that
 /// the same tensors give the same bytes.
 #[must_use]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "a spec is plain JSON: nothing panics"
+)]
 pub fn metadata(spec: Option<ResNetSpec>) -> HashMap<String, String> {
     let spec = spec.map(|spec| serde_json::to_string(&spec).expect("a spec is plain JSON"));
     let format = (FORMAT, "pt".to_owned());
@@ -110,7 +115,10 @@ pub fn metadata(spec: Option<ResNetSpec>) -> HashMap<String, String> {
 }
 
 /// The spec that a safetensors file's metadata tells, where this project wrote it.
-pub fn declared_spec(metadata: &HashMap<String, String>) -> Option<Result<ResNetSpec, String>> {
+#[must_use]
+pub fn declared_spec<H: BuildHasher>(
+    metadata: &HashMap<String, String, H>,
+) -> Option<Result<ResNetSpec, String>> {
     let text = metadata.get(SPEC)?;
     Some(serde_json::from_str(text).map_err(|error| format!("its {SPEC} is damaged: {error}")))
 }
@@ -126,6 +134,7 @@ pub fn tensors_to_file(tensors: &Tensors, path: &Path) -> Result<(), FileError> 
 }
 
 /// Writes a safetensors file, one tensor at a time, with the mode that any other file has.
+#[expect(clippy::implicit_hasher, reason = "the writer takes no other map")]
 pub fn write_file<S, V, I>(
     tensors: I,
     metadata: HashMap<String, String>,

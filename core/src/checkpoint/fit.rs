@@ -192,9 +192,12 @@ fn check_complete(
         && missing.iter().all(|param| fresh_value(param).is_some());
     match (only_averages, averages) {
         (true, MovingAverages::Fresh) => Ok(()),
-        (true, MovingAverages::Required) => Err(FitError::MovingAverages { spec, count }),
+        (true, MovingAverages::Required) => Err(FitError::MovingAverages {
+            spec: Box::new(spec),
+            count,
+        }),
         (false, _) => Err(FitError::Mismatch {
-            spec,
+            spec: Box::new(spec),
             missing: missing.iter().map(|param| param.name.clone()).collect(),
             surplus: surplus.to_vec(),
         }),
@@ -381,7 +384,7 @@ mod tests {
         assert_eq!(
             error,
             FitError::Mismatch {
-                spec,
+                spec: Box::new(spec),
                 missing: vec!["conv1.weight".to_owned()],
                 surplus: Vec::new(),
             }

@@ -118,11 +118,6 @@ impl Pipeline {
         }
     }
 
-    /// What the work on a request may cost.
-    pub(crate) const fn costs(&self) -> &CostLimits {
-        &self.costs
-    }
-
     /// Begins to work on a request that has arrived as a whole.
     pub(crate) fn begin(&self, urgency: Urgency) -> Work {
         Work {

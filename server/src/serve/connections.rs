@@ -103,20 +103,27 @@ struct Room {
 impl Room {
     /// The next connection, when there is a place for it.
     async fn next(&self, listener: &mut TcpListener) -> (TcpStream, ConnectionPlace) {
-        let free = Arc::clone(&self.places).try_acquire_owned().ok();
-        let place = match free {
-            Some(place) => Some(place),
-            None => {
-                self.full.send_replace(true);
-                tracing::warn!("as many connections are open as there may be");
-                let place = Arc::clone(&self.places).acquire_owned().await.ok();
-                self.full.send_replace(false);
-                place
-            }
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_full) => self.crowded().await,
         };
         // It retries what the system refuses, such as more open files than there may be.
         let (stream, _address) = Listener::accept(listener).await;
         (stream, place)
+    }
+
+    /// A place that somebody leaves.
+    async fn crowded(&self) -> ConnectionPlace {
+        /// Says so until somebody has the place, or waits for it no longer.
+        struct Crowd<'a>(&'a watch::Sender<bool>);
+        impl Drop for Crowd<'_> {
+            fn drop(&mut self) {
+                self.0.send_replace(false);
+            }
+        }
+        self.full.send_replace(true);
+        let _crowd = Crowd(&self.full);
+        Arc::clone(&self.places).acquire_owned().await.ok()
     }
 }
 
@@ -183,15 +190,24 @@ impl Host {
         let graceful = GracefulShutdown::new();
         let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = std::pin::pin!(graceful.watch(connection));
-        let crowded_out = async {
-            holds(&mut self.full).await;
-            conversation.idle(CROWDED).await;
+        let unasked = async {
+            let crowded = async {
+                holds(&mut self.full).await;
+                conversation.idle(CROWDED).await;
+            };
+            tokio::select! {
+                () = conversation.idle(waits.head) => {}
+                () = crowded => {}
+            }
         };
         let ended = tokio::select! {
             ended = &mut connection => ended,
-            () = conversation.idle(waits.head) => finish(connection, graceful, waits.write).await,
-            () = crowded_out => finish(connection, graceful, waits.write).await,
-            () = holds(&mut self.ending) => finish(connection, graceful, waits.grace).await,
+            () = unasked => {
+                let finished = tokio::time::timeout(waits.write, finish(connection, graceful));
+                finished.await.unwrap_or(Ok(()))
+            }
+            // The grace is the server's own.
+            () = holds(&mut self.ending) => finish(connection, graceful).await,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection broke");
@@ -207,17 +223,12 @@ async fn holds(flag: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Takes no more requests on a connection, and waits so long for those that are under way.
+/// Takes no more requests on a connection, and waits for those that are under way.
 async fn finish<T, E>(
     connection: impl Future<Output = Result<T, E>>,
     graceful: GracefulShutdown,
-    wait: Duration,
 ) -> Result<(), E> {
-    let finished = async { tokio::join!(connection, graceful.shutdown()).0 };
-    match tokio::time::timeout(wait, finished).await {
-        Ok(ended) => ended.map(drop),
-        Err(_late) => Ok(()), // it is closed
-    }
+    tokio::join!(connection, graceful.shutdown()).0.map(drop)
 }
 
 fn builder(waits: Waits, http2: bool) -> auto::Builder<Streams> {

@@ -49,7 +49,9 @@ impl Standstill {
             let since = *changes.borrow_and_update();
             // The sender is here, so every wait ends in a change.
             match since {
-                None => drop(changes.changed().await),
+                None => {
+                    let _ = changes.changed().await;
+                }
                 Some(since) => {
                     let moved = tokio::time::timeout_at(since + wait, changes.changed());
                     if moved.await.is_err() {

@@ -13,8 +13,8 @@ impl Network {
     pub fn load_backbone(&mut self, checkpoint: &Checkpoint) -> Result<(), NetworkError> {
         if checkpoint.spec() != self.spec {
             return Err(NetworkError::Spec {
-                spec: self.spec,
-                found: checkpoint.spec(),
+                spec: Box::new(self.spec),
+                found: Box::new(checkpoint.spec()),
             });
         }
         for param in self.spec.params() {
@@ -125,7 +125,7 @@ impl Network {
                 one.difference(other).map(|&name| name.clone()).collect()
             };
             return Err(NetworkError::Names {
-                spec: self.spec,
+                spec: Box::new(self.spec),
                 missing: names(&wanted, &given),
                 surplus: names(&given, &wanted),
             });

@@ -12,7 +12,7 @@ pub enum NetworkError {
     )]
     Names {
         /// The backbone.
-        spec: ResNetSpec,
+        spec: Box<ResNetSpec>,
         /// What is not there.
         missing: Vec<String>,
         /// What has no place.
@@ -32,9 +32,9 @@ pub enum NetworkError {
     #[error("the checkpoint is a {found}, the network a {spec}")]
     Spec {
         /// The network's.
-        spec: ResNetSpec,
+        spec: Box<ResNetSpec>,
         /// The checkpoint's.
-        found: ResNetSpec,
+        found: Box<ResNetSpec>,
     },
     /// The tensors do not make a checkpoint.
     #[error(transparent)]

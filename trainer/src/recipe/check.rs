@@ -1,5 +1,7 @@
 //! Values that no run could have.
 
+use detcon_core::arch::Padding;
+
 use super::{Method, OptimizerSettings, Recipe, RecipeError, Span};
 use crate::augment::ViewSettings;
 use crate::learner::TrainingMode;
@@ -17,6 +19,9 @@ impl Recipe {
     /// Refuses values that make no sense.
     pub(super) fn check(&self) -> Result<(), RecipeError> {
         self.check_counts()?;
+        let unpadded = self.arch.0.padding() == Padding::Same;
+        let reason = "say its padding by the key padding";
+        require(unpadded, "arch", self.arch.0, reason)?;
         positive("loss.temperature", self.loss.temperature)?;
         not_negative("base_learning_rate", self.base_learning_rate)?;
         probability("target_decay", self.target_decay)?;

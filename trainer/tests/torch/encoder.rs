@@ -1,6 +1,7 @@
 use detcon_core::arch::ResNetSpec;
 use detcon_core::checkpoint::Checkpoint;
-use detcon_tests::golden::{Array, encoders};
+use detcon_tests::golden::{Array, encoders, torch_networks};
+use detcon_tests::models::imported_from_torch;
 use detcon_trainer::network::{HeadSpec, Mode, Network, Predictor};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -47,6 +48,35 @@ fn every_backbone_computes_what_the_published_code_computes() {
             );
             if let Some(c5) = case.outputs.get("c5") {
                 assert_close(&what, &features, &expected(c5), 1e-4);
+            }
+        }
+    }
+}
+
+/// Symmetric padding and identity shortcuts, against torchvision itself.
+#[test]
+fn every_backbone_of_torchvision_computes_what_torchvision_computes() {
+    for golden in torch_networks() {
+        let model = imported_from_torch(&golden.arch, golden.seed);
+        let spec = model.manifest().spec;
+        let bytes = std::fs::read(model.path().join("model.safetensors")).unwrap();
+        let any = HeadSpec {
+            hidden: 8,
+            projection: 4,
+            classes: 3,
+            predictor: Predictor::Absent,
+        };
+        let mut network = Network::new(spec, any, 0, Device::Cpu);
+        let checkpoint = Checkpoint::from_bytes(spec, &bytes).unwrap();
+        network.load_backbone(&checkpoint).unwrap();
+        for case in &golden.cases {
+            let features = no_grad(|| network.features(&images(&case.images), Mode::Evaluate));
+            let embedding = features.mean_dim([2, 3].as_slice(), false, Kind::Float);
+            let what = format!("{spec} {:?}", case.images.shape);
+            let expect = expected(&case.outputs["embedding"]);
+            assert_close(&what, &embedding, &expect, 1e-5);
+            if let Some(c5) = case.outputs.get("c5") {
+                assert_close(&what, &features, &expected(c5), 1e-5);
             }
         }
     }

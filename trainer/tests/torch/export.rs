@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use detcon_converter::export::Kernels;
 use detcon_converter::verify::verify;
 use detcon_core::checkpoint::tensors_from_bytes;
 use detcon_core::files::Existing;
@@ -144,6 +145,42 @@ async fn what_was_trained_is_what_a_server_answers() {
     assert_eq!(model["license"], "CC0-1.0");
     assert_eq!(model["pretrained"], true);
     service.stop().await;
+}
+
+/// For torchvision and Detectron2: the graph, the reference and what was trained pad alike.
+#[test]
+fn a_network_that_was_trained_with_symmetric_padding_is_exported_as_that() {
+    let (run, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let recipe = recipe(&[
+        "arch=resnet18+identity",
+        "padding=symmetric",
+        "duration.steps=3",
+        "warmup.steps=1",
+    ]);
+    finish(run.path(), &recipe);
+    let place = store.path().join("mine");
+    export(run.path(), &place, &last(Weights::Online)).unwrap();
+    let model = ModelDirectory::open(&place).unwrap();
+    assert_eq!(
+        model.manifest().spec.to_string(),
+        "resnet18+symmetric+identity"
+    );
+    let verified = verify(&place, &service::library()).unwrap();
+    assert!(verified.passed(), "{verified}");
+    let check = model.self_check().unwrap();
+    let [count, height, width, channels] = check.shape.map(|it| i64::try_from(it).unwrap());
+    let pixels = Tensor::from_slice(&check.images).reshape([count, height, width, channels]);
+    let images = pixels.permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0;
+    let mut network = trained(run.path(), &recipe, Weights::Online);
+    let features = no_grad(|| network.features(&images, Mode::Evaluate));
+    let embedding = features.mean_dim([2, 3].as_slice(), false, Kind::Float);
+    let embedding: Vec<f32> = Vec::try_from(embedding.reshape([-1])).unwrap();
+    let error = largest_error(&embedding, &check.embedding);
+    assert!(error <= 1e-5, "{error:e}");
+    let target = detcon_converter::export::Target::Torchvision(Kernels::AsTheyAre);
+    let file = store.path().join("torchvision.safetensors");
+    detcon_converter::export::export(&place, target, &file, Existing::Keep).unwrap();
+    assert!(file.exists());
 }
 
 #[test]

@@ -172,6 +172,8 @@ fn what_no_recipe_has_is_refused_by_name() {
     assert!(refusal("batchsize = 4", &[]).contains("unknown field `batchsize`"));
     assert!(refusal("[loss]\ntemprature = 1", &[]).contains("temprature"));
     assert!(refusal("arch = 'resnet51'", &[]).contains("no architecture is called \"resnet51\""));
+    assert!(refusal("padding = 'valid'", &[]).contains("padding"));
+    assert!(refusal("arch = 'resnet50+symmetric'", &[]).contains("by the key padding"));
     assert!(refusal("", &["loss"]).contains("write KEY=VALUE"));
     assert!(refusal("batch = 4", &["batch.size=3"]).contains("batch.size=3"));
     assert!(refusal("", &["loss.temperature=-1"]).contains("loss.temperature is -1"));

@@ -9,7 +9,7 @@ pub enum FitError {
     #[error("the file does not hold a {spec}: {}", mismatch(missing, surplus))]
     Mismatch {
         /// The network.
-        spec: ResNetSpec,
+        spec: Box<ResNetSpec>,
         /// Every parameter that is missing.
         missing: Vec<String>,
         /// Every source tensor that has no place.
@@ -23,7 +23,7 @@ pub enum FitError {
     )]
     MovingAverages {
         /// The network.
-        spec: ResNetSpec,
+        spec: Box<ResNetSpec>,
         /// How many it has.
         count: usize,
     },
@@ -108,7 +108,7 @@ mod tests {
     fn every_tensor_at_fault_is_in_the_message() {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         let error = FitError::Mismatch {
-            spec: "tiny".parse().unwrap(),
+            spec: Box::new("tiny".parse().unwrap()),
             missing: names(&["conv1.weight", "bn1.weight", "bn1.bias"]),
             surplus: names(&["decoder/w"]),
         };
