@@ -72,6 +72,16 @@ struct Models {
     history: History,
 }
 
+/// What a model is that begins to be loaded.
+enum Begun {
+    /// It was taken off since it was noticed, and is not loaded.
+    TakenOff,
+    /// None of its name is served.
+    First,
+    /// This one is.
+    Successor(Arc<Model>),
+}
+
 /// What came of loading a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loaded {
@@ -140,8 +150,10 @@ impl Registry {
         }
         let (name, start) = (name(path), Instant::now());
         let _loading = self.loading.lock().expect("no holder panics");
-        let Some(served) = self.begin(&name, noticed) else {
-            return Loaded::Decided;
+        let served = match self.begin(&name, noticed) {
+            Begun::TakenOff => return Loaded::Decided,
+            Begun::First => None,
+            Begun::Successor(served) => Some(served),
         };
         if served
             .as_ref()
@@ -174,17 +186,16 @@ impl Registry {
         self.opener.check(path)
     }
 
-    /// The model that is served under a name, if any; where the name is not known, one is loading from now on. Nothing
-    /// where it was taken off since it was noticed.
-    fn begin(&self, name: &str, noticed: Moment) -> Option<Option<Arc<Model>>> {
+    /// Begins to load a model; where its name is not known, one is loading from now on.
+    fn begin(&self, name: &str, noticed: Moment) -> Begun {
         let mut models = self.write();
         if models.history.removed_since(name, noticed) {
-            return None;
+            return Begun::TakenOff;
         }
         let state = models.states.entry(name.to_owned());
         match state.or_insert(State::Loading) {
-            State::Ready(model) => Some(Some(Arc::clone(model))),
-            State::Loading | State::Refused(_) => Some(None),
+            State::Ready(model) => Begun::Successor(Arc::clone(model)),
+            State::Loading | State::Refused(_) => Begun::First,
         }
     }
 

@@ -35,6 +35,7 @@ impl Opener for Gated {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an outcome may be either")]
 fn whole(path: &Path) -> Result<Model, Refusal> {
     Ok(model_in(path, answers(), 4))
 }
