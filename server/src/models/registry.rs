@@ -18,7 +18,8 @@ use super::watch::name;
 use history::History;
 
 pub(crate) use history::Moment;
-pub(crate) use state::State;
+use state::Begun;
+pub(crate) use state::{Loaded, State};
 
 mod history;
 mod state;
@@ -70,25 +71,6 @@ struct Models {
     /// Why what is in a model's directory now does not take its place.
     held_back: BTreeMap<String, Arc<str>>,
     history: History,
-}
-
-/// What a model is that begins to be loaded.
-enum Begun {
-    /// It was taken off since it was noticed, and is not loaded.
-    TakenOff,
-    /// None of its name is served.
-    First,
-    /// This one is.
-    Successor(Arc<Model>),
-}
-
-/// What came of loading a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loaded {
-    /// It is decided about.
-    Decided,
-    /// Something of it could not be read this time: another time it may.
-    Unread,
 }
 
 impl Registry {

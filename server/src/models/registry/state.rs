@@ -1,4 +1,4 @@
-//! Where a model stands: loading, ready, or refused with the reason.
+//! Where a model stands: loading, ready, or refused with the reason; and where a load of it does.
 
 use std::sync::Arc;
 
@@ -34,4 +34,23 @@ impl State {
             Self::Refused(_) => Self::REFUSED,
         }
     }
+}
+
+/// What a model is that begins to be loaded.
+pub(super) enum Begun {
+    /// It was taken off since it was noticed, and is not loaded.
+    TakenOff,
+    /// None of its name is served.
+    First,
+    /// This one is.
+    Successor(Arc<Model>),
+}
+
+/// What came of loading a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    /// It is decided about.
+    Decided,
+    /// Something of it could not be read this time: another time it may.
+    Unread,
 }
