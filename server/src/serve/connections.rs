@@ -228,7 +228,15 @@ async fn finish<T, E>(
     connection: impl Future<Output = Result<T, E>>,
     graceful: GracefulShutdown,
 ) -> Result<(), E> {
-    tokio::join!(connection, graceful.shutdown()).0.map(drop)
+    // It would wait for the connection to be dropped, and that is after this.
+    let asked = async {
+        graceful.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = connection => ended.map(drop),
+        () = asked => Ok(()),
+    }
 }
 
 fn builder(waits: Waits, http2: bool) -> auto::Builder<Streams> {
