@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use detcon_core::arch::ResNetSpec;
-use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian, metadata};
-use detcon_core::files::write_by;
+use detcon_core::checkpoint::{Checkpoint, Tensor, little_endian, metadata, write_file};
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, View, serialize_to_file};
+use safetensors::tensor::{Dtype, View};
 
 /// An entry of a state dict.
 pub(super) enum Entry<'a> {
@@ -71,8 +70,5 @@ pub(super) fn write(
     spec: ResNetSpec,
     path: &Path,
 ) -> Result<(), SafeTensorError> {
-    let metadata = metadata(Some(spec));
-    write_by(path, |path| {
-        serialize_to_file(entries, Some(metadata), path)
-    })
+    write_file(entries, metadata(Some(spec)), path)
 }

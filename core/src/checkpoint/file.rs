@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::hash::BuildHasher;
 use std::path::Path;
 
@@ -115,8 +116,8 @@ pub fn metadata(spec: Option<ResNetSpec>) -> HashMap<String, String> {
 
 /// The spec that a safetensors file's metadata tells, where this project wrote it.
 #[must_use]
-pub fn declared_spec<S: BuildHasher>(
-    metadata: &HashMap<String, String, S>,
+pub fn declared_spec<H: BuildHasher>(
+    metadata: &HashMap<String, String, H>,
 ) -> Option<Result<ResNetSpec, String>> {
     let text = metadata.get(SPEC)?;
     Some(serde_json::from_str(text).map_err(|error| format!("its {SPEC} is damaged: {error}")))
@@ -129,9 +130,24 @@ pub fn tensors_to_bytes(tensors: &Tensors) -> Result<Vec<u8>, FileError> {
 
 /// Writes the same bytes to the file at `path`, one tensor at a time.
 pub fn tensors_to_file(tensors: &Tensors, path: &Path) -> Result<(), FileError> {
-    Ok(write_by(path, |path| {
-        serialize_to_file(tensors, Some(metadata(None)), path)
-    })?)
+    Ok(write_file(tensors, metadata(None), path)?)
+}
+
+/// Writes a safetensors file, one tensor at a time, with the mode that any other file has.
+#[expect(clippy::implicit_hasher, reason = "the writer takes no other map")]
+pub fn write_file<S, V, I>(
+    tensors: I,
+    metadata: HashMap<String, String>,
+    path: &Path,
+) -> Result<(), SafeTensorError>
+where
+    S: AsRef<str> + Ord + Display,
+    V: View,
+    I: IntoIterator<Item = (S, V)>,
+{
+    write_by(path, |path| {
+        serialize_to_file(tensors, Some(metadata), path)
+    })
 }
 
 impl Checkpoint {
@@ -147,9 +163,7 @@ impl Checkpoint {
 
     /// Writes the same bytes to the file at `path`, one tensor at a time.
     pub fn to_file(&self, path: &Path) -> Result<(), FileError> {
-        Ok(write_by(path, |path| {
-            serialize_to_file(&self.tensors, Some(self.metadata()), path)
-        })?)
+        Ok(write_file(&self.tensors, self.metadata(), path)?)
     }
 
     /// The published code's networks go without saying, so that their files are the same bytes as they ever were.

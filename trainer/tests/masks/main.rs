@@ -5,6 +5,7 @@ mod damage;
 mod golden;
 mod images;
 mod layouts;
+mod modes;
 mod program;
 mod resume;
 mod sources;

@@ -67,3 +67,26 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> LoaderError {
     let path = path.to_owned();
     move |cause| LoaderError::Cache { path, cause }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_mask_that_is_kept_has_the_mode_of_any_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = MaskCache {
+            folder: folder.path().to_owned(),
+        };
+        let (kept, other) = (
+            folder.path().join("ab/kept.png"),
+            folder.path().join("other"),
+        );
+        cache.keep(&kept, b"png").unwrap();
+        fs::write(&other, b"png").unwrap();
+        let [kept, other] = [kept, other].map(|path| path.metadata().unwrap().permissions().mode());
+        assert_eq!(kept, other);
+    }
+}
