@@ -154,12 +154,11 @@ struct Host {
 
 impl Host {
     async fn converse(mut self, stream: TcpStream, _place: ConnectionPlace) {
-        match self.tls.take() {
-            Some(tls) => self.over_tls(stream, &tls).await,
-            None => {
-                let stream = patient(stream, self.waits);
-                self.connection(stream, false).await;
-            }
+        if let Some(tls) = self.tls.take() {
+            self.over_tls(stream, &tls).await;
+        } else {
+            let stream = patient(stream, self.waits);
+            self.connection(stream, false).await;
         }
     }
 
