@@ -154,12 +154,11 @@ struct Host {
 
 impl Host {
     async fn converse(mut self, stream: TcpStream, _place: ConnectionPlace) {
-        match self.tls.take() {
-            Some(tls) => self.over_tls(stream, &tls).await,
-            None => {
-                let stream = patient(stream, self.waits);
-                self.connection(stream, false).await;
-            }
+        if let Some(tls) = self.tls.take() {
+            self.over_tls(stream, &tls).await;
+        } else {
+            let stream = patient(stream, self.waits);
+            self.connection(stream, false).await;
         }
     }
 
@@ -228,7 +227,15 @@ async fn finish<T, E>(
     connection: impl Future<Output = Result<T, E>>,
     graceful: GracefulShutdown,
 ) -> Result<(), E> {
-    tokio::join!(connection, graceful.shutdown()).0.map(drop)
+    // It would wait for the connection to be dropped, and that is after this.
+    let asked = async {
+        graceful.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = connection => ended.map(drop),
+        () = asked => Ok(()),
+    }
 }
 
 fn builder(waits: Waits, http2: bool) -> auto::Builder<Streams> {

@@ -28,8 +28,8 @@ async fn fetch(fetcher: &Fetcher, address: &str) -> Result<Bytes, FetchError> {
         memory: Memory::new(1 << 20),
         share: Share::default(),
     };
-    let fetched = fetcher.fetch(address, room).await;
-    fetched.map(|(bytes, _share)| bytes)
+    let found = fetcher.fetch(address, room).await;
+    found.map(|(bytes, _share)| bytes)
 }
 
 #[tokio::test]
