@@ -42,7 +42,7 @@ impl Memory {
     }
 
     /// What is taken of it, in bytes.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn taken(&self) -> u64 {
         (self.units - self.free.available_permits() as u64) * UNIT
     }

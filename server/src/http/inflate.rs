@@ -1,10 +1,9 @@
-//! Bodies that may be compressed: `Content-ContentCoding` gzip or deflate, never more than the limit in what comes out.
+//! Bodies that may be compressed: `Content-Encoding` gzip or deflate, never more than the limit in what comes out.
 
 use std::io::Read;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
 use super::Problem;
@@ -81,7 +80,7 @@ fn inflate(held: Held, encoding: ContentCoding, limits: &Limits) -> Result<Held,
         let read = source.by_ref().take(step as u64).read_to_end(&mut found);
         let read = read.map_err(|error| {
             let detail = format!("the body is not what it says ({error})");
-            invalid("Content-ContentCoding", detail)
+            invalid("Content-Encoding", detail)
         })?;
         if found.len() > limits.bytes {
             return Err(Problem::BodyTooLarge {
@@ -106,6 +105,8 @@ mod tests {
     use axum::body::Body;
     use flate2::Compression;
     use flate2::write::{GzEncoder, ZlibEncoder};
+
+    use bytes::Bytes;
 
     use super::*;
     use crate::engine::Memory;
