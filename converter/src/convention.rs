@@ -7,6 +7,8 @@ use std::fmt;
 
 use detcon_core::arch::{Normalization, Padding, ResNetSpec, SpecError, StrideIn};
 
+use crate::timm::Configured;
+
 /// What the user says of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stated {
@@ -83,13 +85,6 @@ pub(crate) enum Convention {
     Published(Normalization),
     /// PyTorch's names, and what a configuration beside the file says.
     Torch(Configured),
-}
-
-/// What a configuration beside a state dict says.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Configured {
-    pub(crate) normalization: Option<Normalization>,
-    pub(crate) output_stride: Option<usize>,
 }
 
 /// Why what is said of a network does not fit it.

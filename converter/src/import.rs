@@ -11,9 +11,7 @@ use detcon_core::files::Existing;
 use detcon_core::model::{Source, declared_beside};
 use detcon_core::names::{Destination, HaikuNames, NamesError, infer_spec};
 
-use crate::convention::{
-    Assumed, Configured, Convention, ConventionError, Settled, Stated, settle,
-};
+use crate::convention::{Assumed, Convention, ConventionError, Settled, Stated, settle};
 use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::{HaikuTree, Network};
 use crate::location::{Location, Opened};
@@ -21,6 +19,7 @@ use crate::model_writer::{Model, ModelWriter, WriteError};
 use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, SourceError};
 use crate::stem_check::{StemCheck, StemError};
+use crate::timm::Configured;
 use crate::timm::{self, ConfigError};
 use crate::torch::{StateDict, TorchError};
 

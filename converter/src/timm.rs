@@ -8,8 +8,6 @@ use detcon_core::arch::{
 };
 use serde_json::{Value, json};
 
-use crate::convention::Configured;
-
 /// The file's name, and the longest that is read.
 const CONFIG: &str = "config.json";
 const MAX_BYTES: u64 = 1 << 20;
@@ -135,6 +133,13 @@ pub enum ConfigError {
         /// What is wrong.
         detail: String,
     },
+}
+
+/// What a configuration beside a state dict says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Configured {
+    pub(crate) normalization: Option<Normalization>,
+    pub(crate) output_stride: Option<usize>,
 }
 
 /// What timm's configuration beside `file` says; nothing where there is none. With `trusted` the user says which

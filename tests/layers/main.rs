@@ -37,7 +37,7 @@ const MODULES: &[Layers<'_>] = &[
     Layers {
         of: "converter/src",
         names: "commands ensure inspect next_step quantized_import verify export demo import \
-            quantize model_writer self_check timm onnx source location fetch published \
+            quantize model_writer self_check stem_check convention timm onnx source location fetch published \
             haiku torch npy pickle mapped progress",
         exceptions: &[],
     },
