@@ -19,8 +19,7 @@ use crate::model_writer::{Model, ModelWriter, WriteError};
 use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, SourceError};
 use crate::stem_check::{StemCheck, StemError};
-use crate::timm::Configured;
-use crate::timm::{self, ConfigError};
+use crate::timm::{self, ConfigError, Configured};
 use crate::torch::{StateDict, TorchError};
 
 /// How to import.
