@@ -3,7 +3,8 @@
 //! Counted is what autograd keeps of two views until they are differentiated: of each convolution what its batch norm
 //! read and what follows it, and copies that are padded; then the heads, the loss, the networks with what the optimizer
 //! remembers, once more and once as bytes while a checkpoint is written, and what comes and goes in the largest layer.
-//! On a CPU it was within 13 % of the most that ResNet-18 and 50 took, in either precision.
+//! Its constants were chosen by the most that ResNet-18 and 50 took on a CPU in either precision; it is an outlook, not a
+//! bound.
 
 use std::fs;
 use std::path::Path;
