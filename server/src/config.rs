@@ -122,6 +122,16 @@ pub struct ListenArguments {
     /// of the files that this process may open].
     #[arg(long, env = "DETCON_MAX_CONNECTIONS", value_name = "N", value_parser = count)]
     pub max_connections: Option<NonZeroUsize>,
+    /// How long a connection waits for its next request, in seconds. A load balancer that keeps connections longer than
+    /// the server sends requests into closed ones: nginx and most others keep them 60 s, Google Cloud's 600 s.
+    #[arg(
+        long,
+        env = "DETCON_KEEP_ALIVE",
+        value_name = "SECONDS",
+        default_value = "90",
+        value_parser = seconds
+    )]
+    pub keep_alive: Duration,
     /// Longest wait for requests in flight after SIGTERM or SIGINT, in seconds.
     #[arg(
         long,
@@ -316,6 +326,7 @@ mod tests {
             "--request-timeout",
             "--shutdown-grace",
             "--shutdown-delay",
+            "--keep-alive",
             "--watch",
             "--max-body-bytes",
             "--max-images",
