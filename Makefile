@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn learn-photographs test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench openapi fuzz clean
+.PHONY: help serve learn learn-photographs test test-clients test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench soak openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,10 @@ bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measu
 	$(CARGO) bench --locked --package detcon-tests \
 		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure
 	$(CARGO) bench --locked --package detcon-trainer --bench loader --bench step
+
+soak: .deps/onnxruntime ## lets a crowd, hostile clients, swaps and a store that comes and goes loose on a server for MINUTES (30)
+	$(CARGO) build --release --locked --package detcon-server
+	$(CARGO) bench --locked --package detcon-tests --bench soak
 
 learn: .deps/libtorch ## pretrains on drawn objects, with their masks and with shuffled ones, and judges both (minutes)
 	$(CARGO) build --release --locked --package detcon-trainer

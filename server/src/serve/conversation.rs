@@ -161,8 +161,7 @@ impl Conversation {
         let requests = self.requests.lock();
         let mut requests = requests.unwrap_or_else(PoisonError::into_inner);
         change(&mut requests);
-        self.idle
-            .set((requests.under_way == 0).then(Instant::now));
+        self.idle.set((requests.under_way == 0).then(Instant::now));
     }
 }
 
@@ -206,17 +205,11 @@ impl<S: AsyncWrite> AsyncWrite for Heard<S> {
         self.project().stream.poll_write(context, bytes)
     }
 
-    fn poll_flush(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         self.project().stream.poll_flush(context)
     }
 
-    fn poll_shutdown(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         self.project().stream.poll_shutdown(context)
     }
 
