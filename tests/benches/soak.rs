@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use detcon_converter::demo::demo;
+use detcon_core::files::Existing;
 use detcon_core::model::ModelDirectory;
 use detcon_server::cli::bench::target::{Resources, Target};
 use detcon_tests::crowd::{self, Crowd, Outcomes};
-use detcon_tests::{golden, models, results, service};
+use detcon_tests::{golden, results, service};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -34,9 +36,12 @@ const CHANGE: Duration = Duration::from_secs(2);
 const STORE: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(17)];
 /// Statuses of an upload while the store is gone.
 const STORE_GONE: [u16; 2] = [502, 503];
+/// How long the server keeps connections, in seconds: longer than changes are apart, shorter than the quiet.
+const KEEP_ALIVE: &str = "4";
 /// How long the quiet lasts before it is measured: connections that nobody uses any more are closed.
-const QUIET: Duration = Duration::from_secs(4);
-const NAME: &str = "tiny";
+const QUIET: Duration = Duration::from_secs(8);
+const NAME: &str = "served";
+const SECOND: &str = "second";
 
 fn main() {
     if std::env::args().any(|argument| argument == "--test") {
@@ -54,11 +59,13 @@ async fn soak(s3: &S3, length: Duration) {
         || golden::workspace().join("target/release/detcon-server"),
         PathBuf::from,
     );
-    let models = [models::imported("tiny", 0), models::imported("tiny", 1)];
-    fill(s3, &models[0]);
+    let made = tempfile::tempdir().expect("a folder");
+    let [served, second] =
+        [NAME, SECOND].map(|name| [0, 1].map(|seed| model(made.path(), name, seed)));
+    fill(s3, &served[0]);
     let cache = tempfile::tempdir().expect("a folder");
     let target = start(&program, s3, cache.path()).await;
-    let archives = models.map(|model| archive(&model));
+    let archives = [served, second].map(|models| models.map(|model| archive(&model)));
     let over = Arc::new(AtomicBool::new(false));
     let changes = change(&target, archives, Arc::clone(&over));
     let (begin, mut moments, mut outcomes) = (Instant::now(), Vec::new(), Outcomes::default());
@@ -77,6 +84,13 @@ async fn soak(s3: &S3, length: Duration) {
     over.store(true, Ordering::Relaxed);
     let changes = changes.await.expect("the changes go on to the end");
     report(&outcomes, &changes, &moments);
+}
+
+fn model(folder: &Path, name: &str, seed: u64) -> ModelDirectory {
+    let place = folder.join(seed.to_string()).join(name);
+    let tiny = "tiny".parse().expect("there is such a network");
+    demo(&place, Existing::Keep, tiny, seed).expect("a model can be made");
+    ModelDirectory::open(&place).expect("it was made")
 }
 
 /// The bucket with a model in it, as a client that copies files leaves it.
@@ -98,8 +112,10 @@ async fn start(program: &Path, s3: &S3, cache: &Path) -> Target {
         "--watch",
         "1",
         "--allow-uploads",
+        "--default-model",
+        NAME,
         "--keep-alive",
-        "2",
+        KEEP_ALIVE,
     ];
     flags.extend(more.map(str::to_owned));
     let variables = [
@@ -137,19 +153,23 @@ struct Changes {
 }
 
 /// Replaces the served model by another one, back and forth; writes a second one and removes it.
-fn change(target: &Target, archives: [Vec<u8>; 2], over: Arc<AtomicBool>) -> JoinHandle<Changes> {
+fn change(
+    target: &Target,
+    archives: [[Vec<u8>; 2]; 2],
+    over: Arc<AtomicBool>,
+) -> JoinHandle<Changes> {
     let url = |name: &str| target.url(&format!("/v1/models/{name}"));
-    let (served, second) = (url(NAME) + "?replace=true", url("second"));
+    let (served, second) = (url(NAME) + "?replace=true", url(SECOND));
     tokio::spawn(async move {
         let (client, mut changes) = (service::client(), Changes::default());
-        let put = |url: &str, turn: usize| {
+        let put = |url: &str, archive: &[u8]| {
             let request = client.put(url).header("content-type", "application/x-tar");
-            request.body(archives[turn % 2].clone())
+            request.body(archive.to_vec())
         };
         for turn in 1.. {
             let steps = [
-                ("replace", put(&served, turn)),
-                ("write", put(&second, turn)),
+                ("replace", put(&served, &archives[0][turn % 2])),
+                ("write", put(&second, &archives[1][turn % 2])),
                 ("remove", client.delete(&second)),
             ];
             for (what, request) in steps {
