@@ -66,6 +66,14 @@ pub fn stored_size(bytes: &[u8], limits: &ImageLimits) -> Result<[u32; 2], Image
     Ok([height, width])
 }
 
+/// Most bytes that [`decode`] takes beside the file, of one of this height and width.
+#[must_use]
+pub fn decoding_memory(bytes: &[u8], [height, width]: [u32; 2]) -> u64 {
+    let pixels = u64::from(height).saturating_mul(width.into());
+    let each = Format::of(bytes).map_or(0, Format::decoding_bytes);
+    pixels.saturating_mul(each)
+}
+
 fn decode_with_orientation(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);

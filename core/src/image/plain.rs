@@ -7,7 +7,7 @@ use ::image::codecs::gif::GifDecoder;
 use ::image::{ImageDecoder, Limits};
 
 use super::orientation::Orientation;
-use super::rgb::to_rgb;
+use super::rgb::{known, to_rgb};
 use super::{Decoded, Format, ImageError, ImageLimits, RgbImage};
 
 /// What a decoder may take beside its output and as much again: tables, palettes, one compressed strip.
@@ -56,6 +56,7 @@ pub(super) fn read(
         .set_limits(allowed)
         .map_err(|error| refusal(format, error))?;
     let color = decoder.color_type();
+    known(format, color)?;
     let mut samples = vec![0; size];
     decoder
         .read_image(&mut samples)
