@@ -32,11 +32,12 @@ test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, hu
 		--document openapi/openapi.json
 	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug
 
-test-torch: .deps/onnxruntime .deps/torch .deps/engines .deps/clients ## holds imports, exports and the served hub to torchvision, timm, transformers, OpenCV and OpenVINO themselves (fetches 5 GB; apart from `make test`)
-	$(CARGO) build --locked --package detcon-converter --package detcon-server
+test-torch: .deps/onnxruntime .deps/libtorch .deps/torch .deps/engines .deps/clients ## holds imports, exports and the served hub to torchvision, timm, transformers, OpenCV and OpenVINO themselves (fetches 5 GB; apart from `make test`)
+	$(CARGO) build --locked --package detcon-converter --package detcon-server --package detcon-trainer
 	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
 	rm -rf target/test-data/graphs
-	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_symmetric.py --convert target/debug/detcon-convert --golden tests/golden --graphs target/test-data/graphs
+	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_symmetric.py --convert target/debug/detcon-convert \
+		--train target/debug/detcon-train --golden tests/golden --graphs target/test-data/graphs
 	PYTHONPATH=$(abspath .deps/engines) $(PYTHON) tests/python/test_engines.py --graphs target/test-data/graphs
 	PYTHONPATH=$(abspath .deps/torch):$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug --arch resnet50
 
