@@ -20,7 +20,7 @@ use crate::pickle::{Array, Limits};
 use crate::source::{self, Content, SourceError};
 use crate::stem_check::{StemCheck, StemError};
 use crate::timm::{self, ConfigError, Configured};
-use crate::torch::{StateDict, TorchError};
+use crate::torch::{TensorFile, TorchError};
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -108,6 +108,8 @@ pub struct Imported {
     pub heads: usize,
     /// Source tensors that were not used.
     pub set_aside: usize,
+    /// Which of several networks was taken, and whose way that is.
+    pub taken: Option<String>,
     /// What was taken of the network without being told.
     pub assumed: Option<Assumed>,
     /// How its normalisation fits its weights, where they tell.
@@ -115,12 +117,13 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// What is to be said beside it: what was only assumed, and how the normalisation fits.
+    /// What is to be said beside it: which network was taken, what was only assumed, and how the normalisation fits.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
+        let taken = self.taken.iter().cloned();
         let assumed = self.assumed.iter().map(ToString::to_string);
         let stem = self.stem.iter().map(ToString::to_string);
-        assumed.chain(stem).collect()
+        taken.chain(assumed).chain(stem).collect()
     }
 }
 
@@ -155,6 +158,7 @@ pub fn import(
     let Read {
         layout,
         fitted,
+        taken,
         assumed,
     } = match content {
         Content::Haiku(_) if options.strip_prefix.is_some() => return Err(ImportError::Prefix),
@@ -168,6 +172,7 @@ pub fn import(
     } = fitted;
     let stem = checked_stem(&checkpoint, options)?;
     let imported = Imported {
+        taken,
         assumed,
         stem,
         spec: checkpoint.spec(),
@@ -198,6 +203,7 @@ pub fn import(
 struct Read {
     layout: String,
     fitted: Fitted,
+    taken: Option<String>,
     assumed: Option<Assumed>,
 }
 
@@ -273,31 +279,28 @@ fn read_haiku<'a>(
     Ok(Read {
         layout: tree.layout.to_string(),
         fitted,
+        taken: None,
         assumed,
     })
 }
 
 fn read_torch<'a>(
-    state: StateDict<'a>,
+    state: TensorFile<'a>,
     file: &'a Opened,
     location: &Location,
     options: &ImportOptions,
 ) -> Result<Read, ImportError> {
     let backbone = state.backbone(options.strip_prefix.as_deref())?;
     if options.averages == MovingAverages::Required {
-        state.check_averages(&backbone)?;
+        TensorFile::check_averages(&backbone)?;
     }
     let layout = state.layout(&backbone);
     let convention = torch_convention(&state, location, &options.stated)?;
     let architecture = backbone.architecture();
     let Settled { spec, assumed } = settle(architecture, &convention, &options.stated)?;
-    let unread: Vec<_> = state
-        .set_aside()
-        .iter()
-        .map(|(key, reason)| SetAside {
-            source: key.clone(),
-            reason: (*reason).to_owned(),
-        })
+    let beside = state.beside(&backbone).into_iter();
+    let unread: Vec<_> = beside
+        .map(|(source, reason)| SetAside { source, reason })
         .collect();
     let source = state.into_destinations(&backbone).into_iter();
     let source = source.map(|(key, destination, array)| SourceTensor {
@@ -310,13 +313,14 @@ fn read_torch<'a>(
     Ok(Read {
         layout,
         fitted,
+        taken: backbone.usual().map(str::to_owned),
         assumed,
     })
 }
 
 /// What a state dict says of itself, or the directory that it lies in.
 fn torch_convention(
-    state: &StateDict<'_>,
+    state: &TensorFile<'_>,
     location: &Location,
     stated: &Stated,
 ) -> Result<Convention, ImportError> {

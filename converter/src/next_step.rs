@@ -14,6 +14,11 @@ const DAMAGED: &str =
 /// The file wants more than data.
 const HOSTILE: &str =
     "do not load it in Python either; detcon-convert inspect lists every global it names";
+/// The file wants something called of which nobody knows what it does.
+const UNKNOWN_CALL: &str = "loading it in Python would call that: where you trust who made it, do so there, and \
+                            torch.save(checkpoint[\"state_dict\"], NEW), or whatever key its weights are under";
+/// The file has no weights by name.
+const SAVE_WEIGHTS: &str = "in Python, torch.save(model.state_dict(), NEW)";
 /// The file asks for more than any checkpoint.
 const EXCESSIVE: &str = "no checkpoint comes near that, so do not use a file of unknown origin";
 /// The file is whole, and something else.
@@ -70,17 +75,17 @@ fn torch(error: &TorchError) -> Option<&'static str> {
             Some(DAMAGED)
         }
         TorchError::Pickle(error) => Some(pickle(error)),
-        TorchError::NoTensors { .. }
-        | TorchError::Dtype { .. }
+        TorchError::NoTensors { .. } => Some(SAVE_WEIGHTS),
+        TorchError::Dtype { .. }
         | TorchError::NoNetwork { .. }
         | TorchError::NoSuchDepth { .. }
         | TorchError::Stem { .. }
         | TorchError::Bottleneck { .. } => Some(SOMETHING_ELSE),
         TorchError::NotAStateDict { .. }
         | TorchError::ByteOrder
-        | TorchError::SeveralStateDicts { .. }
+        | TorchError::WholeObject { .. }
+        | TorchError::NotATensor { .. }
         | TorchError::SeveralNetworks { .. }
-        | TorchError::Outside { .. }
         | TorchError::NoSuchPrefix { .. }
         | TorchError::LookAlike { .. }
         | TorchError::NoAverages { .. } => None,
@@ -96,6 +101,7 @@ const fn pickle(error: &PickleError) -> &'static str {
         | PickleError::Arguments { .. }
         | PickleError::NoState { .. }
         | PickleError::Cyclic { .. } => HOSTILE,
+        PickleError::UnknownCall { .. } => UNKNOWN_CALL,
         PickleError::Limit { .. } | PickleError::IntegerTooLarge { .. } => EXCESSIVE,
         PickleError::PersistentId { .. }
         | PickleError::OutOfBandBuffer { .. }

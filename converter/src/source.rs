@@ -8,15 +8,15 @@ pub use kind::FileKind;
 use crate::haiku::{HaikuError, HaikuTree, Network};
 use crate::npy::{self, NpyError};
 use crate::pickle::{self, Globals, Limits, PickleError, Value};
-use crate::torch::{StateDict, TorchError};
+use crate::torch::{Container, TensorFile, TorchError};
 
 /// A checkpoint, by the names that it uses.
 #[derive(Debug)]
 pub enum Content<'a> {
     /// Haiku's modules.
     Haiku(HaikuTree<'a>),
-    /// Torchvision's state dict.
-    Torch(StateDict<'a>),
+    /// Tensors by dotted names.
+    Torch(TensorFile<'a>),
 }
 
 /// Why no value could be read from a file.
@@ -49,9 +49,9 @@ pub fn open<'a>(
     limits: &Limits,
 ) -> Result<Content<'a>, SourceError> {
     match FileKind::of(bytes) {
-        FileKind::PyTorch => Ok(Content::Torch(StateDict::from_archive(bytes, limits)?)),
-        FileKind::LegacyPyTorch => Ok(Content::Torch(StateDict::from_legacy(bytes, limits)?)),
-        FileKind::Safetensors => Ok(Content::Torch(StateDict::from_safetensors(bytes)?)),
+        FileKind::PyTorch => Ok(Content::Torch(TensorFile::from_archive(bytes, limits)?)),
+        FileKind::LegacyPyTorch => Ok(Content::Torch(TensorFile::from_legacy(bytes, limits)?)),
+        FileKind::Safetensors => Ok(Content::Torch(TensorFile::from_safetensors(bytes)?)),
         FileKind::Npy
         | FileKind::Pickle
         | FileKind::Empty
@@ -62,12 +62,22 @@ pub fn open<'a>(
         | FileKind::GitLfsPointer
         | FileKind::Html
         | FileKind::Unknown => {
-            let tree = HaikuTree::read(&read(bytes, limits)?, network)?;
-            Ok(Content::Haiku(match tree.devices() {
-                Some(_) => tree.first_device()?,
-                None => tree,
-            }))
+            by_names(read(bytes, limits)?, network)
         }
+    }
+}
+
+/// What a value holds: haiku's modules, or where it is laid out in none of their ways, a network of dotted names.
+fn by_names(value: Value<'_>, network: Network) -> Result<Content<'_>, SourceError> {
+    match HaikuTree::read(&value, network) {
+        Ok(tree) => Ok(Content::Haiku(match tree.devices() {
+            Some(_) => tree.first_device()?,
+            None => tree,
+        })),
+        Err(error) => match TensorFile::from_value(Container::Arrays, value) {
+            Ok(file) if !file.networks().is_empty() => Ok(Content::Torch(file)),
+            _ => Err(error.into()),
+        },
     }
 }
 
@@ -80,10 +90,10 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, SourceErr
 pub fn globals<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Globals<'a>, SourceError> {
     let kind = FileKind::of(bytes);
     if kind == FileKind::PyTorch {
-        return Ok(StateDict::globals(bytes, limits).map_err(TorchError::from)?);
+        return Ok(TensorFile::globals(bytes, limits).map_err(TorchError::from)?);
     }
     if kind == FileKind::LegacyPyTorch {
-        return Ok(StateDict::legacy_globals(bytes, limits)?);
+        return Ok(TensorFile::legacy_globals(bytes, limits)?);
     }
     Ok(pickle::globals(bytes, pickle_start(bytes)?, limits))
 }

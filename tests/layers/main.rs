@@ -43,8 +43,13 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "converter/src/pickle",
-        names: "torch numpy construct collect stack machine reader op escape seal arena value \
-            storage array error limits kind allow dtype shared",
+        names: "torch numpy foreign construct collect stack machine reader op escape seal arena value \
+            storage array error limits kind meaning allow dtype shared",
+        exceptions: &[],
+    },
+    Layers {
+        of: "converter/src/torch",
+        names: "legacy state archive choice usual look_alike candidate names mapping spelling",
         exceptions: &[],
     },
     Layers {

@@ -137,6 +137,19 @@ pub enum PickleError {
         /// Its name, likewise.
         name: String,
     },
+    /// A call of something of which nobody knows here what it does.
+    #[error(
+        "pickle wants to call {module}.{name} at byte {offset}, and what that does is not known: only data constructors are \
+         allowed"
+    )]
+    UnknownCall {
+        /// Where it is named.
+        offset: usize,
+        /// Its module, escaped and cut to a readable length.
+        module: String,
+        /// Its name, likewise.
+        name: String,
+    },
     /// A global whose name is not text.
     #[error(
         "pickle names a global at byte {offset} by something that is not text: the file is hostile"
