@@ -9,6 +9,7 @@ mod listing;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use detcon_core::digest::sha256_file;
 use ureq::http::Uri;
@@ -22,8 +23,10 @@ pub use listing::{Listed, list};
 const MAX_BYTES: u64 = 8 << 30;
 /// Read at a time.
 const CHUNK: usize = 1 << 18;
-/// How often a transfer that breaks off is taken up again, as long as each attempt brings something.
+/// How often a transfer that breaks off is taken up again without anything new having come.
 const ATTEMPTS: usize = 4;
+/// Least that comes in as long as a server may send nothing: one that sends a byte now and then stands still as well.
+const LEAST: u64 = 1 << 10;
 
 /// How to fetch.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,18 @@ pub struct FetchOptions {
     pub offline: bool,
     /// What the file's SHA-256 must be, in lower-case hexadecimal digits.
     pub sha256: Option<String>,
+    /// How long a server may send nothing.
+    pub patience: Patience,
+}
+
+/// How long a server may send nothing of an answer that it has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(30))
+    }
 }
 
 /// Why a checkpoint could not be fetched.
@@ -107,6 +122,22 @@ pub enum FetchError {
         /// The one asked for.
         expected: String,
     },
+    /// A folder without a file of weights.
+    #[error("{} is a folder, and none of {expected} is in it: give the file", folder.display())]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// What was looked for.
+        expected: String,
+    },
+    /// An index of shards that cannot be used.
+    #[error("{} is no index of shards: {detail}", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -143,7 +174,7 @@ pub fn fetch(uri: &Uri, options: &FetchOptions, scratch: &Path) -> Result<PathBu
     {
         return checked(uri, &cache, entry, options);
     }
-    let entry = match transfer(uri, &cache, cached.as_ref())? {
+    let entry = match transfer(uri, &cache, cached.as_ref(), options.patience)? {
         Some(entry) => entry,
         None => cached.ok_or_else(|| FetchError::NotCached {
             uri: uri.to_string(),
@@ -171,18 +202,27 @@ fn checked(
     }
 }
 
-/// Nothing where the server says that the cached file is still right.
-fn transfer(uri: &Uri, cache: &Cache, cached: Option<&Entry>) -> Result<Option<Entry>, FetchError> {
-    let client = Client::new(uri);
-    let mut attempt = 0;
+/// Nothing where the server says that the cached file is still right. A transfer that breaks off or stands still is gone on
+/// with, if something came since the last time or the attempts are not used up.
+fn transfer(
+    uri: &Uri,
+    cache: &Cache,
+    cached: Option<&Entry>,
+    patience: Patience,
+) -> Result<Option<Entry>, FetchError> {
+    let client = Client::new(uri, patience);
+    let mut fruitless = 0;
     loop {
-        attempt += 1;
         let partial = cache.partial();
         let before = partial.as_ref().map_or(0, |partial| partial.bytes);
         let etag = cached.and_then(|entry| entry.etag.as_deref());
         let answer = client.get(partial.as_ref(), etag)?;
-        match receive(uri, cache, partial, answer) {
-            Err(FetchError::Interrupted { read, .. }) if read > before && attempt < ATTEMPTS => {}
+        match receive(uri, cache, partial, answer, patience) {
+            Err(FetchError::Interrupted { read, .. }) if fruitless < ATTEMPTS => {
+                // What cannot be gone on with is fetched from its start, which brings nothing new.
+                let more = read > before && cache.partial().is_some();
+                fruitless = if more { 0 } else { fruitless + 1 };
+            }
             done => return done,
         }
     }
@@ -193,6 +233,7 @@ fn receive(
     cache: &Cache,
     partial: Option<Partial>,
     answer: Answer,
+    patience: Patience,
 ) -> Result<Option<Entry>, FetchError> {
     let (mut body, start) = match answer {
         Answer::NotModified => return Ok(None),
@@ -211,6 +252,7 @@ fn receive(
     let bar = progress::receiving(length);
     let mut chunk = vec![0; CHUNK];
     let mut read = start;
+    let mut pace = Pace::new(start, patience);
     let interrupted = |read, source| FetchError::Interrupted {
         uri: uri.to_string(),
         read,
@@ -227,6 +269,9 @@ fn receive(
         output.write_all(&chunk[..count]).map_err(&io)?;
         read += count as u64;
         bar.reach(read);
+        if pace.stands_still(read) {
+            return Err(interrupted(read, io::ErrorKind::TimedOut.into()));
+        }
         if read > MAX_BYTES {
             return Err(too_large());
         }
@@ -245,4 +290,29 @@ fn receive(
     };
     cache.keep(&entry)?;
     Ok(Some(entry))
+}
+
+/// How fast a transfer is.
+struct Pace {
+    since: Instant,
+    read: u64,
+    patience: Patience,
+}
+
+impl Pace {
+    fn new(read: u64, patience: Patience) -> Self {
+        Self {
+            since: Instant::now(),
+            read,
+            patience,
+        }
+    }
+
+    /// Whether less than [`LEAST`] has come in the time in which something must.
+    fn stands_still(&mut self, read: u64) -> bool {
+        if read - self.read >= LEAST {
+            *self = Self::new(read, self.patience);
+        }
+        self.since.elapsed() > self.patience.0
+    }
 }

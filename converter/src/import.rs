@@ -21,6 +21,7 @@ use crate::source::{self, Content, SourceError};
 use crate::stem_check::{StemCheck, StemError};
 use crate::timm::{self, ConfigError, Configured};
 use crate::torch::{TensorFile, TorchError};
+use crate::transformers;
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -153,8 +154,9 @@ pub fn import(
     let writer = ModelWriter::new(place, options.existing)?;
     let scratch =
         tempfile::tempdir_in(writer.scratch()).map_err(FetchError::io(writer.scratch()))?;
+    let source = &source.resolved()?;
     let mut opened = source.open(&options.fetch, scratch.path())?;
-    let content = source::open(opened.bytes(), options.network, &Limits::default())?;
+    let content = content(&opened, options.network)?;
     let Read {
         layout,
         fitted,
@@ -197,6 +199,14 @@ pub fn import(
         license,
     })?;
     Ok(imported)
+}
+
+/// What is in the files that were opened.
+pub(crate) fn content(opened: &Opened, network: Network) -> Result<Content<'_>, SourceError> {
+    match opened.shards() {
+        Some((shards, tensors)) => source::open_shards(&shards, tensors),
+        None => source::open(opened.bytes(), network, &Limits::default()),
+    }
 }
 
 /// What was read of a source.
@@ -331,7 +341,13 @@ fn torch_convention(
         return Ok(Convention::Declared(spec));
     }
     Ok(Convention::Torch(match location {
-        Location::File(path) => timm::beside(path, stated.arch.is_some())?,
+        Location::File(path) => {
+            let trusted = stated.arch.is_some();
+            match transformers::beside(path, trusted)? {
+                Some(configured) => configured,
+                None => timm::beside(path, trusted)?,
+            }
+        }
         Location::Address(_) => Configured::default(),
     }))
 }

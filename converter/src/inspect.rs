@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::Network;
-use crate::import::ImportError;
-use crate::location::Location;
+use crate::import::{ImportError, content};
+use crate::location::{Location, Opened};
 use crate::next_step::next_step;
 use crate::pickle::{Array, Limits, Verdict};
 use crate::source::{self, Content, FileKind};
@@ -104,14 +104,16 @@ pub fn inspect(source: &Location, options: &FetchOptions) -> Result<Report, Fetc
         path: std::env::temp_dir(),
         source,
     })?;
-    let mut opened = source.open(options, scratch.path())?;
+    let command = Command::of(source);
+    let mut opened = source.resolved()?.open(options, scratch.path())?;
     let sha256 = opened.sha256()?.to_owned();
-    Ok(report(opened.bytes(), &sha256, &Command::of(source)))
+    Ok(report(&opened, &sha256, &command))
 }
 
-fn report(bytes: &[u8], sha256: &str, command: &Command) -> Report {
+fn report(opened: &Opened, sha256: &str, command: &Command) -> Report {
+    let bytes = opened.bytes();
     let mut report = Report {
-        bytes: bytes.len(),
+        bytes: opened.len(),
         sha256: sha256.to_owned(),
         kind: FileKind::of(bytes).to_string(),
         layout: None,
@@ -125,15 +127,15 @@ fn report(bytes: &[u8], sha256: &str, command: &Command) -> Report {
         globals: globals(bytes),
         tensors: Vec::new(),
     };
-    if let Err(problem) = describe(bytes, command, &mut report) {
+    if let Err(problem) = describe(opened, command, &mut report) {
         report.advice = next_step(&problem).map(str::to_owned);
         report.problem = Some(problem.to_string());
     }
     report
 }
 
-fn describe(bytes: &[u8], command: &Command, report: &mut Report) -> Result<(), ImportError> {
-    match source::open(bytes, Network::default(), &Limits::default())? {
+fn describe(opened: &Opened, command: &Command, report: &mut Report) -> Result<(), ImportError> {
+    match content(opened, Network::default())? {
         Content::Haiku(tree) => {
             report.layout = Some(tree.layout.to_string());
             let tensors = tree.entries.iter();
@@ -163,7 +165,10 @@ fn describe_tensors(
     report: &mut Report,
 ) -> Result<(), ImportError> {
     report.layout = Some(file.to_string());
-    report.tensors = file.entries().map(|(key, array)| summary(key, array)).collect();
+    report.tensors = file
+        .entries()
+        .map(|(key, array)| summary(key, array))
+        .collect();
     let chosen = file.backbone(None);
     let taken = chosen.as_ref().ok().map(|it| it.place().to_owned());
     let networks = file.networks().into_iter();
@@ -209,12 +214,22 @@ impl Command {
             ),
         };
         let stem = file.unwrap_or_default().to_string_lossy();
-        let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+        let plain = |letter: char| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        };
         let name: String = stem.chars().map(plain).collect();
         let name = name.trim_matches('-').to_owned();
         Self {
             input,
-            name: if name.is_empty() { "model".to_owned() } else { name },
+            name: if name.is_empty() {
+                "model".to_owned()
+            } else {
+                name
+            },
         }
     }
 

@@ -47,13 +47,17 @@ pub fn next_step(error: &ImportError) -> Option<&'static str> {
     }
 }
 
-const fn fetch(error: &FetchError) -> Option<&'static str> {
+/// The next step after a file was not had.
+#[must_use]
+pub const fn fetch(error: &FetchError) -> Option<&'static str> {
     match error {
         FetchError::Status { .. } | FetchError::TooLarge { .. } => Some(ADDRESS),
         FetchError::Digest { .. } | FetchError::Answer { .. } => Some(DAMAGED),
         FetchError::Redirect { .. } => Some("give the address that it leads to, if you trust it"),
         FetchError::Io { .. } => Some(PATH),
-        FetchError::Unreachable { .. }
+        FetchError::Index { .. } => Some(DAMAGED),
+        FetchError::NoWeights { .. }
+        | FetchError::Unreachable { .. }
         | FetchError::Interrupted { .. }
         | FetchError::NotCached { .. } => None,
     }
@@ -62,7 +66,7 @@ const fn fetch(error: &FetchError) -> Option<&'static str> {
 fn source(error: &SourceError) -> Option<&'static str> {
     match error {
         SourceError::Unsupported { .. } => None,
-        SourceError::Npy(_) => Some(DAMAGED),
+        SourceError::Npy(_) | SourceError::Npz(_) | SourceError::Msgpack(_) => Some(DAMAGED),
         SourceError::Pickle(error) => Some(pickle(error)),
         SourceError::Haiku(_) => Some(SOMETHING_ELSE),
         SourceError::Torch(error) => torch(error),

@@ -6,7 +6,9 @@ mod kind;
 pub use kind::FileKind;
 
 use crate::haiku::{HaikuError, HaikuTree, Network};
+use crate::msgpack::{self, MsgpackError};
 use crate::npy::{self, NpyError};
+use crate::npz::{self, NpzError};
 use crate::pickle::{self, Globals, Limits, PickleError, Value};
 use crate::torch::{Container, TensorFile, TorchError};
 
@@ -34,6 +36,12 @@ pub enum SourceError {
     /// A pickle that is damaged, hostile, or not a checkpoint.
     #[error(transparent)]
     Pickle(#[from] PickleError),
+    /// A NumPy archive whose arrays cannot be read.
+    #[error(transparent)]
+    Npz(#[from] NpzError),
+    /// Msgpack that is damaged or no checkpoint.
+    #[error(transparent)]
+    Msgpack(#[from] MsgpackError),
     /// A mapping that is no haiku checkpoint.
     #[error(transparent)]
     Haiku(#[from] HaikuError),
@@ -56,15 +64,22 @@ pub fn open<'a>(
         | FileKind::Pickle
         | FileKind::Empty
         | FileKind::Npz
+        | FileKind::Msgpack
         | FileKind::Zip
         | FileKind::Gzip
         | FileKind::Hdf5
         | FileKind::GitLfsPointer
         | FileKind::Html
-        | FileKind::Unknown => {
-            by_names(read(bytes, limits)?, network)
-        }
+        | FileKind::Unknown => by_names(read(bytes, limits)?, network),
     }
+}
+
+/// Reads a network whose tensors lie in several safetensors files, which must hold all that their index names.
+pub fn open_shards<'a>(
+    shards: &[&'a [u8]],
+    tensors: &[String],
+) -> Result<Content<'a>, SourceError> {
+    Ok(Content::Torch(TensorFile::from_shards(shards, tensors)?))
 }
 
 /// What a value holds: haiku's modules, or where it is laid out in none of their ways, a network of dotted names.
@@ -81,8 +96,14 @@ fn by_names(value: Value<'_>, network: Network) -> Result<Content<'_>, SourceErr
     }
 }
 
-/// Reads the value in a checkpoint file: a `.npy` file of one object, or a plain pickle.
+/// Reads the value in a checkpoint file: a `.npy` file of one object, a plain pickle, NumPy's archive of arrays, or flax's
+/// msgpack.
 pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, SourceError> {
+    match FileKind::of(bytes) {
+        FileKind::Npz => return Ok(npz::read(bytes)?),
+        FileKind::Msgpack => return Ok(msgpack::read(bytes, limits)?),
+        _ => {}
+    }
     Ok(pickle::parse_from(bytes, pickle_start(bytes)?, limits)?)
 }
 
@@ -104,6 +125,7 @@ fn pickle_start(bytes: &[u8]) -> Result<usize, SourceError> {
         FileKind::Pickle => Ok(0),
         kind @ (FileKind::Empty
         | FileKind::Npz
+        | FileKind::Msgpack
         | FileKind::PyTorch
         | FileKind::LegacyPyTorch
         | FileKind::Zip

@@ -5,7 +5,6 @@
 //! are one's, under whatever prefix and in any of the spellings that are known. One is taken; of several the one that
 //! the field takes, where it does; else the user is asked.
 
-mod archive;
 mod candidate;
 mod choice;
 mod legacy;
@@ -22,7 +21,7 @@ use std::fmt;
 use detcon_core::arch::ResNetSpec;
 use detcon_core::names::Destination;
 
-pub use archive::ArchiveError;
+pub use crate::archive::ArchiveError;
 pub(crate) use legacy::START as LEGACY_START;
 pub use look_alike::LookAlike;
 
@@ -244,7 +243,11 @@ impl<'a> TensorFile<'a> {
         let backbone = choice::choose(&self.mappings, place)?;
         let names = names::Names::new(&backbone);
         let others = self.mappings.get(backbone.mapping).map(|it| &it.others);
-        match others.into_iter().flatten().find(|it| names.is_parameter(&it.0)) {
+        match others
+            .into_iter()
+            .flatten()
+            .find(|it| names.is_parameter(&it.0))
+        {
             Some((name, what)) => Err(TorchError::NotATensor {
                 name: name.clone(),
                 what: what.clone(),

@@ -37,8 +37,8 @@ const MODULES: &[Layers<'_>] = &[
     Layers {
         of: "converter/src",
         names: "commands ensure inspect next_step quantized_import verify export demo import \
-            quantize model_writer self_check stem_check convention timm onnx source location fetch published \
-            haiku torch npy pickle mapped progress",
+            quantize model_writer self_check stem_check convention transformers timm onnx source location folder \
+            fetch published haiku torch npz npy archive msgpack pickle mapped progress",
         exceptions: &[],
     },
     Layers {
@@ -49,7 +49,7 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "converter/src/torch",
-        names: "legacy state archive choice usual look_alike candidate names mapping spelling",
+        names: "legacy state choice usual look_alike candidate names mapping spelling",
         exceptions: &[],
     },
     Layers {

@@ -11,8 +11,8 @@ use super::limits::Limits;
 use super::meaning::{Call, Meaning, meaning};
 use super::op::{ObjectOp, Op};
 use super::reader::Reader;
-use super::shared::Text;
-use super::storage::Outside;
+use super::shared::{Data, Text};
+use super::storage::{Gathered, Outside};
 use super::value::ClassName;
 
 /// A global that a pickle names.
@@ -60,6 +60,8 @@ pub(super) struct Machine<'a, 'l> {
     copied: u64,
     /// Bytes of tensors that were copied out of their storages.
     pub(super) gathered: usize,
+    /// Those tensors.
+    pub(super) views: HashMap<Gathered, Data<'a>>,
     /// What persistent ids name.
     pub(super) outside: Outside<'a, 'l>,
     pub(super) stack: Vec<NodeId>,
@@ -80,6 +82,7 @@ impl<'a, 'l> Machine<'a, 'l> {
             decoded: (0, 0),
             copied: 0,
             gathered: 0,
+            views: HashMap::new(),
             outside: Outside::Nothing,
             stack: Vec::new(),
             marks: Vec::new(),

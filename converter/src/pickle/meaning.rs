@@ -33,17 +33,37 @@ const INERT: &[(&[&str], &[&str])] = &[
     (
         &["builtins", "__builtin__"],
         &[
-            "object", "slice", "range", "xrange", "complex", "int", "long", "float", "bool", "str",
-            "unicode", "type", "Ellipsis", "NotImplemented",
+            "object",
+            "slice",
+            "range",
+            "xrange",
+            "complex",
+            "int",
+            "long",
+            "float",
+            "bool",
+            "str",
+            "unicode",
+            "type",
+            "Ellipsis",
+            "NotImplemented",
         ],
     ),
     (&["argparse"], &["Namespace"]),
     (&["types"], &["SimpleNamespace"]),
-    (&["typing"], &["Any", "Union", "Optional", "List", "Dict", "Tuple"]),
+    (
+        &["typing"],
+        &["Any", "Union", "Optional", "List", "Dict", "Tuple"],
+    ),
     (
         &["pathlib", "pathlib._local"],
         &[
-            "Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath",
+            "Path",
+            "PosixPath",
+            "WindowsPath",
+            "PurePath",
+            "PurePosixPath",
+            "PureWindowsPath",
         ],
     ),
     (
@@ -80,7 +100,10 @@ const INERT: &[(&[&str], &[&str])] = &[
         ],
     ),
     (
-        &["pytorch_lightning.trainer.states", "lightning.pytorch.trainer.states"],
+        &[
+            "pytorch_lightning.trainer.states",
+            "lightning.pytorch.trainer.states",
+        ],
         &["TrainerFn", "TrainerStatus", "RunningStage"],
     ),
     (
@@ -122,7 +145,8 @@ pub(super) fn meaning(module: &str, name: &str) -> Meaning {
     if let Some(constructor) = allow::constructor(module, name) {
         return Meaning::Data(constructor);
     }
-    let row = |(modules, names): &(&[&str], &[&str])| modules.contains(&module) && names.contains(&name);
+    let row =
+        |(modules, names): &(&[&str], &[&str])| modules.contains(&module) && names.contains(&name);
     if INERT.iter().any(row) {
         return Meaning::Foreign(Call::Inert);
     }

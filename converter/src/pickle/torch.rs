@@ -10,7 +10,7 @@ use super::dtype::{AxisOrder, ByteOrder, DType, Encoding};
 use super::error::{Limit, PickleError};
 use super::machine::{Machine, Step};
 use super::shared::Data;
-use super::storage::{Outside, Storage};
+use super::storage::{Gathered, Outside, Storage};
 
 impl<'a> Machine<'a, '_> {
     /// The storage of a persistent id.
@@ -118,6 +118,17 @@ impl<'a> Machine<'a, '_> {
             let bytes = bytes.and_then(|rest| rest.get(..view.elements * size));
             return Ok(Data::File(bytes.unwrap_or_default()));
         }
+        let key = Gathered {
+            storage: storage.bytes.as_ptr() as usize,
+            start: view.start,
+            shape: view.shape.to_vec(),
+            strides: view.strides.to_vec(),
+            size,
+        };
+        // Tied weights are the same view under several names.
+        if let Some(data) = self.views.get(&key) {
+            return Ok(data.clone());
+        }
         let most = match &self.outside {
             Outside::Storages(storages) => storages.total,
             Outside::Nothing | Outside::Sizes(_) => 0,
@@ -133,7 +144,9 @@ impl<'a> Machine<'a, '_> {
             let at = view.place(element) * size;
             data.extend_from_slice(storage.bytes.get(at..at + size).unwrap_or_default());
         }
-        Ok(Data::Decoded(Arc::from(data)))
+        let data = Data::Decoded(Arc::from(data));
+        self.views.insert(key, data.clone());
+        Ok(data)
     }
 
     /// `_rebuild_parameter(tensor, requires_grad, hooks)` is the tensor, with attributes behind that or not.

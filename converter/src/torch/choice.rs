@@ -47,9 +47,7 @@ pub(super) fn choose(
     let found = candidates(mappings);
     let (asked, usual) = match given {
         Some(given) => (vec![named(given, &found)?], None),
-        None => {
-            only_fitting(mappings, found)?
-        }
+        None => only_fitting(mappings, found)?,
     };
     let mut judged = judged(mappings, asked.into_iter());
     let Some(taken) = judged.pop() else {

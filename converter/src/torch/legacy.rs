@@ -2,8 +2,8 @@
 //! number, the version of the format, facts of the machine, the object, the keys of its storages), and behind them each
 //! storage: its number of elements, 8 bytes, and its bytes.
 
-use super::archive::ArchiveError;
 use super::{Container, TensorFile, TorchError};
+use crate::archive::ArchiveError;
 use crate::pickle::{self, ByteOrder, Globals, Limits, Storages, Text, Value};
 
 /// The first two pickles, which are the same in every file: the magic number and version 1001 of the format.

@@ -11,7 +11,15 @@ use super::spelling::Spelling;
 const HEADS: [&str; 3] = ["projector.", "predictor.", "classifier."];
 /// Modules that a `ResNet` would compute with: a name under one that the network does not have is another network's.
 const OWN: [&str; 9] = [
-    "conv", "bn", "norm", "layer", "stage", "block", "downsample", "stem", "res",
+    "conv",
+    "bn",
+    "norm",
+    "layer",
+    "stage",
+    "block",
+    "downsample",
+    "stem",
+    "res",
 ];
 
 /// Finds the destination of each name of a mapping.
@@ -49,9 +57,9 @@ impl<'b> Names<'b> {
                 Destination::Backbone { name, transform }
             }
             Some(_) => Destination::Nowhere,
-            None if inner.starts_with("fc.") => aside(
-                "a head on top of the backbone, which ends at the pooled features",
-            ),
+            None if inner.starts_with("fc.") => {
+                aside("a head on top of the backbone, which ends at the pooled features")
+            }
             None if HEADS.iter().any(|head| inner.starts_with(head)) => Destination::Head {
                 name: canonical_head(inner),
                 transform: Transform::Identity,
@@ -92,7 +100,12 @@ mod tests {
         ] {
             assert!(!computes(name), "{name}");
         }
-        for name in ["layer5.0.conv1.weight", "conv2.weight", "bn3.bias", "stem.0.weight"] {
+        for name in [
+            "layer5.0.conv1.weight",
+            "conv2.weight",
+            "bn3.bias",
+            "stem.0.weight",
+        ] {
             assert!(computes(name), "{name}");
         }
     }

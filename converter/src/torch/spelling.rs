@@ -185,7 +185,10 @@ impl Spelling {
 
     /// Torchvision's name of a tensor, and what makes it torchvision's; nothing where the name is none of the network's.
     pub(super) fn torchvision(&self, name: &str) -> Option<(String, Transform)> {
-        let (start, ours) = self.starts.iter().find(|(start, _)| name.starts_with(start))?;
+        let (start, ours) = self
+            .starts
+            .iter()
+            .find(|(start, _)| name.starts_with(start))?;
         let mut torchvision = format!("{ours}{}", name.strip_prefix(start)?);
         for (theirs, ours) in self.inner {
             torchvision = torchvision.replacen(theirs, ours, 1);
@@ -216,9 +219,12 @@ impl Spelling {
         let (start, rest) = start.map_or(("", name.as_str()), |(theirs, ours)| {
             (*theirs, &name[ours.len()..])
         });
-        let inner = self.inner.iter().fold(format!(".{rest}"), |name, (theirs, ours)| {
-            name.replacen(ours, theirs, 1)
-        });
+        let inner = self
+            .inner
+            .iter()
+            .fold(format!(".{rest}"), |name, (theirs, ours)| {
+                name.replacen(ours, theirs, 1)
+            });
         format!("{start}{}", inner.trim_start_matches('.'))
     }
 }
@@ -239,7 +245,10 @@ mod tests {
     #[test]
     fn every_spelling_finds_its_own_names() {
         for spelling in &SPELLINGS {
-            for (theirs, ours) in [(spelling.stem(), STEM), (spelling.first_block(), FIRST_BLOCK)] {
+            for (theirs, ours) in [
+                (spelling.stem(), STEM),
+                (spelling.first_block(), FIRST_BLOCK),
+            ] {
                 let found = spelling.torchvision(&theirs).unwrap();
                 assert_eq!(found.0, ours, "{}: {theirs}", spelling.name);
             }
@@ -253,11 +262,27 @@ mod tests {
             (1, "7.2.bn3.running_var", "layer4.2.bn3.running_var"),
             (2, "C1.1.bias", "bn1.bias"),
             (3, "res5.0.shortcut.weight", "layer4.0.downsample.0.weight"),
-            (3, "res3.1.conv2.norm.running_mean", "layer2.1.bn2.running_mean"),
-            (4, "blocks.2.block2-5.convolutional_block.6.weight", "layer3.5.conv3.weight"),
+            (
+                3,
+                "res3.1.conv2.norm.running_mean",
+                "layer2.1.bn2.running_mean",
+            ),
+            (
+                4,
+                "blocks.2.block2-5.convolutional_block.6.weight",
+                "layer3.5.conv3.weight",
+            ),
             (4, "blocks.0.block0-0.bn.weight", "layer1.0.bn3.weight"),
-            (5, "encoder.stages.1.layers.0.shortcut.normalization.bias", "layer2.0.downsample.1.bias"),
-            (6, "encoder.stages.0.layers.1.layer.2.convolution.kernel", "layer1.1.conv3.weight"),
+            (
+                5,
+                "encoder.stages.1.layers.0.shortcut.normalization.bias",
+                "layer2.0.downsample.1.bias",
+            ),
+            (
+                6,
+                "encoder.stages.0.layers.1.layer.2.convolution.kernel",
+                "layer1.1.conv3.weight",
+            ),
             (6, "embedder.embedder.normalization.var", "bn1.running_var"),
         ] {
             let found = SPELLINGS[spelling].torchvision(theirs).unwrap();

@@ -1,12 +1,15 @@
 //! Reading a state dict: from PyTorch's archive by way of the unpickler, or from safetensors.
 
+use std::collections::BTreeMap;
+
+use detcon_core::arch::ResNetSpec;
 use detcon_core::checkpoint::declared_spec;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
-use super::archive::{Archive, ArchiveError};
 use super::mapping::{Contents, Mapping};
 use super::{Container, TensorFile, TorchError};
+use crate::archive::{Archive, ArchiveError};
 use crate::pickle::{
     self, Array, AxisOrder, ByteOrder, DType, Data, Encoding, Globals, Limits, Storages, Value,
     readable,
@@ -41,28 +44,30 @@ impl<'a> TensorFile<'a> {
 
     /// Reads a safetensors file.
     pub fn from_safetensors(bytes: &'a [u8]) -> Result<Self, TorchError> {
-        let damaged = |detail: String| TorchError::Safetensors { detail };
-        let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
-        let (_, header) =
-            SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
-        let declared = header.metadata().as_ref().and_then(declared_spec);
-        let declared = declared.transpose();
-        let declared = declared.map_err(|detail| TorchError::Declared { detail })?;
-        let mut entries = Vec::new();
-        for (name, view) in file.iter() {
-            let encoding = Encoding {
-                dtype: dtype(view.dtype()).ok_or_else(|| TorchError::Dtype {
-                    name: readable(name),
-                    dtype: format!("{:?}", view.dtype()),
-                })?,
-                byte_order: ByteOrder::Little,
-                axis_order: AxisOrder::C,
-            };
-            let array = Array::new(view.shape().to_vec(), encoding, Data::File(view.data()))
-                .map_err(|error| damaged(error.to_string()))?;
-            entries.push((name.to_owned(), array));
+        Self::from_shards(&[bytes], &[])
+    }
+
+    /// Reads a network that lies in several safetensors files, which must hold every one of `tensors`.
+    pub fn from_shards(shards: &[&'a [u8]], tensors: &[String]) -> Result<Self, TorchError> {
+        let mut entries = BTreeMap::new(); // a file's header has them in no order
+        let mut declared = None;
+        for bytes in shards {
+            let (found, said) = safetensors(bytes)?;
+            declared = declared.or(said);
+            for (name, array) in found {
+                let shown = readable(&name);
+                if entries.insert(name, array).is_some() {
+                    return Err(TorchError::Safetensors {
+                        detail: format!("{shown} is in two shards"),
+                    });
+                }
+            }
         }
-        entries.sort_by(|a, b| a.0.cmp(&b.0)); // the file's header has them in no order
+        if let Some(name) = tensors.iter().find(|name| !entries.contains_key(*name)) {
+            return Err(TorchError::Safetensors {
+                detail: format!("{} is in no shard, and the index names it", readable(name)),
+            });
+        }
         Ok(Self {
             container: Container::Safetensors,
             mappings: vec![Mapping::of(entries)],
@@ -102,6 +107,32 @@ impl<'a> TensorFile<'a> {
             declared: None,
         })
     }
+}
+
+/// The tensors of a safetensors file, and what it says of its network.
+fn safetensors(bytes: &[u8]) -> Result<(Vec<(String, Array<'_>)>, Option<ResNetSpec>), TorchError> {
+    let damaged = |detail: String| TorchError::Safetensors { detail };
+    let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
+    let declared = header.metadata().as_ref().and_then(declared_spec);
+    let declared = declared.transpose();
+    let declared = declared.map_err(|detail| TorchError::Declared { detail })?;
+    let mut entries = Vec::new();
+    for (name, view) in file.iter() {
+        let encoding = Encoding {
+            dtype: dtype(view.dtype()).ok_or_else(|| TorchError::Dtype {
+                name: readable(name),
+                dtype: format!("{:?}", view.dtype()),
+            })?,
+            byte_order: ByteOrder::Little,
+            axis_order: AxisOrder::C,
+        };
+        let array = Array::new(view.shape().to_vec(), encoding, Data::File(view.data()))
+            .map_err(|error| damaged(error.to_string()))?;
+        entries.push((name.to_owned(), array));
+    }
+    Ok((entries, declared))
 }
 
 const fn dtype(dtype: Dtype) -> Option<DType> {

@@ -12,14 +12,15 @@ const fn usual(taken: &'static str, left: &'static str, who: &'static str) -> Us
 }
 
 /// Source, row by row: DINO's `eval_knn.py` (`--checkpoint_key`); lightly's `examples/pytorch_lightning/dino.py`, whose
-/// networks are DINO's; MoCo's `main_lincls.py`; KKallidromitis/detcon-pytorch's `utils/convert_fcn.py`; byol-pytorch's
+/// networks are DINO's; MoCo's `main_lincls.py`; MoCo v3's `main_lincls.py`; KKallidromitis/detcon-pytorch's `utils/convert_fcn.py`; byol-pytorch's
 /// `README.md`, where the network that learns is what is saved; PixPro's `main_linear.py`; solo-learn's `main_linear.py`;
 /// lightly's `examples/pytorch/byol.py`; mmselfsup's `tools/model_converters/extract_backbone_weights.py`, twice; VISSL's
 /// `extra_scripts/convert_vissl_to_torchvision.py`; timm's `models/_helpers.py` (`load_state_dict`), twice.
-pub(super) const USUAL: [Usual; 13] = [
+pub(super) const USUAL: [Usual; 14] = [
     usual("teacher", "student", "DINO"),
     usual("teacher_backbone", "student_backbone", "DINO"),
     usual("encoder_q", "encoder_k", "MoCo"),
+    usual("base_encoder", "momentum_encoder", "MoCo v3"),
     usual("online_network", "target_network", "DetCon in PyTorch"),
     usual("online_encoder", "target_encoder", "BYOL in PyTorch"),
     usual("encoder", "encoder_k", "PixPro"),
