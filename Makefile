@@ -95,7 +95,7 @@ openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
 	$(CARGO) run --locked --quiet --package detcon-core --example manifest_schema > openapi/manifest.schema.json
 
-fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, image, request, archive) for FUZZ_SECONDS
+fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, source, npy, image, request, archive) for FUZZ_SECONDS
 	RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" $(CARGO) fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048
 
 clean: ## removes what was built and fetched, but no models

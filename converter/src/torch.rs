@@ -5,6 +5,7 @@
 //! are one's, under whatever prefix and in any of the spellings that are known. One is taken; of several the one that
 //! the field takes, where it does; else the user is asked.
 
+mod beside;
 mod candidate;
 mod choice;
 mod legacy;
@@ -15,7 +16,6 @@ mod spelling;
 mod state;
 mod usual;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use detcon_core::arch::ResNetSpec;
@@ -26,6 +26,7 @@ pub(crate) use legacy::START as LEGACY_START;
 pub use look_alike::LookAlike;
 
 use crate::pickle::{Array, Kind, PickleError};
+use beside::Beside;
 use candidate::Table;
 use mapping::Mapping;
 use spelling::Spelling;
@@ -276,25 +277,18 @@ impl<'a> TensorFile<'a> {
     pub fn beside(&self, backbone: &Backbone) -> Vec<(String, String)> {
         let chosen = self.mappings.get(backbone.mapping);
         let at = chosen.map_or(&[][..], |it| &it.at);
-        let mut rows: BTreeMap<String, (usize, Option<&str>)> = BTreeMap::new();
+        let mut rows = Beside::default();
         for (number, mapping) in self.mappings.iter().enumerate() {
             if number != backbone.mapping {
-                let row = rows.entry(apart(&mapping.at, at)).or_default();
-                row.0 += mapping.entries.len();
+                rows.mapping(mapping, at);
             }
         }
         for (keys, what) in &self.beside {
-            let row = rows.entry(apart(keys, at)).or_default();
-            row.1 = Some(what);
+            rows.value(keys, what, at);
         }
         let others = chosen.into_iter().flat_map(|it| &it.others);
         let others = others.map(|(name, what)| (name.clone(), format!("no tensor: {what}")));
-        let rows = rows.into_iter().map(|(key, row)| match row {
-            (0, Some(what)) => (key, format!("beside the network: {what}")),
-            (0, None) => (key, "beside the network".to_owned()),
-            (tensors, _) => (key, format!("beside the network: {tensors} tensors")),
-        });
-        rows.chain(others).collect()
+        rows.told().chain(others).collect()
     }
 
     /// The tensors of the network's mapping, each with where it goes.
@@ -343,12 +337,6 @@ impl<'a> TensorFile<'a> {
         }
         text
     }
-}
-
-/// The first keys of `keys` under which nothing at `chosen` is, with dots.
-fn apart(keys: &[String], chosen: &[String]) -> String {
-    let same = keys.iter().zip(chosen).take_while(|(a, b)| a == b).count();
-    keys[..keys.len().min(same + 1)].join(".")
 }
 
 impl Backbone {

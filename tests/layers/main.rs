@@ -49,7 +49,7 @@ const MODULES: &[Layers<'_>] = &[
     },
     Layers {
         of: "converter/src/torch",
-        names: "legacy state choice usual look_alike candidate names mapping spelling",
+        names: "legacy state choice beside usual look_alike candidate names mapping spelling",
         exceptions: &[],
     },
     Layers {

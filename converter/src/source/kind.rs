@@ -91,7 +91,8 @@ impl FileKind {
             Self::Empty | Self::GitLfsPointer | Self::Html => "fetch the checkpoint again",
             Self::Gzip => "decompress it first",
             Self::Hdf5 => {
-                "in Python, numpy.savez(NEW, **{weight.path: weight.numpy() for weight in model.weights})"
+                "its networks are not read; in Python, h5py reads the arrays, and numpy.savez(NEW, **arrays) saves them \
+                 under torchvision's names (kernels [outputs, inputs, height, width])"
             }
             Self::Zip | Self::Unknown => {
                 "a checkpoint is a .npy or .npz file, a pickle, a PyTorch archive, safetensors or flax's msgpack"

@@ -14,7 +14,10 @@ impl Tensor {
         let count: usize = shape.iter().product();
         // Between -1/8 and 1/8, and never the same for two seeds.
         let value = |index: usize| {
-            let hashed = (index + 1).wrapping_mul(2_654_435_761).wrapping_add(seed * 40_503) >> 7;
+            let hashed = (index + 1)
+                .wrapping_mul(2_654_435_761)
+                .wrapping_add(seed * 40_503)
+                >> 7;
             f32::from(u8::try_from(hashed % 251).unwrap()) / 1000.0 - 0.125
         };
         Self {

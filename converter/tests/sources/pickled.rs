@@ -25,7 +25,9 @@ pub(crate) fn dict<const N: usize>(pairs: [(&str, Item); N]) -> Item {
 
 /// `argparse.Namespace`, as Python writes it.
 pub(crate) fn namespace() -> Item {
-    Item::Raw(b"cargparse\nNamespace\n)\x81}X\x02\x00\x00\x00lrG?\xb9\x99\x99\x99\x99\x99\x9asb".to_vec())
+    Item::Raw(
+        b"cargparse\nNamespace\n)\x81}X\x02\x00\x00\x00lrG?\xb9\x99\x99\x99\x99\x99\x9asb".to_vec(),
+    )
 }
 
 pub(crate) fn text(text: &str) -> Vec<u8> {
@@ -43,7 +45,9 @@ fn tuple(values: &[usize]) -> Vec<u8> {
 }
 
 fn strides(shape: &[usize]) -> Vec<usize> {
-    (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect()
+    (0..shape.len())
+        .map(|axis| shape[axis + 1..].iter().product())
+        .collect()
 }
 
 /// A pickle and the storages that it names.
@@ -173,7 +177,14 @@ pub(crate) fn zip_of(members: &[Member<'_>]) -> Vec<u8> {
         .concat();
         file.extend([b"PK\x03\x04", &facts[..], it.name.as_bytes(), it.bytes].concat());
         directory.extend(
-            [b"PK\x01\x02\x14\x00", &facts[..], &[0; 10], &short(start), it.name.as_bytes()].concat(),
+            [
+                b"PK\x01\x02\x14\x00",
+                &facts[..],
+                &[0; 10],
+                &short(start),
+                it.name.as_bytes(),
+            ]
+            .concat(),
         );
     }
     let count = u16::try_from(members.len()).unwrap().to_le_bytes();

@@ -76,7 +76,12 @@ fn detectron2(name: &str) -> String {
     let mut name = format!(".{name}")
         .replace(".downsample.0.", ".shortcut.")
         .replace(".downsample.1.", ".shortcut.norm.");
-    for (ours, theirs) in [("layer1", "res2"), ("layer2", "res3"), ("layer3", "res4"), ("layer4", "res5")] {
+    for (ours, theirs) in [
+        ("layer1", "res2"),
+        ("layer2", "res3"),
+        ("layer3", "res4"),
+        ("layer4", "res5"),
+    ] {
         name = name.replace(&format!(".{ours}."), &format!(".{theirs}."));
     }
     for norm in 1..=3 {
@@ -102,30 +107,52 @@ fn classy(name: &str) -> String {
     let mut parts = name.splitn(3, '.');
     let group: usize = parts.next().unwrap()["layer".len()..].parse().unwrap();
     let (block, rest) = (parts.next().unwrap(), parts.next().unwrap());
-    let rest = [("conv1.", "0."), ("bn1.", "1."), ("conv2.", "3."), ("bn2.", "4."), ("conv3.", "6.")]
-        .into_iter()
-        .find_map(|(ours, theirs)| {
-            let rest = rest.strip_prefix(ours)?;
-            Some(format!("convolutional_block.{theirs}{rest}"))
-        })
-        .unwrap_or_else(|| rest.replacen("bn3.", "bn.", 1));
+    let rest = [
+        ("conv1.", "0."),
+        ("bn1.", "1."),
+        ("conv2.", "3."),
+        ("bn2.", "4."),
+        ("conv3.", "6."),
+    ]
+    .into_iter()
+    .find_map(|(ours, theirs)| {
+        let rest = rest.strip_prefix(ours)?;
+        Some(format!("convolutional_block.{theirs}{rest}"))
+    })
+    .unwrap_or_else(|| rest.replacen("bn3.", "bn.", 1));
     format!("blocks.{0}.block{0}-{block}.{rest}", group - 1)
 }
 
 /// `ResNetEmbeddings` and `ResNetEncoder` of transformers' `models/resnet/modeling_resnet.py`.
 fn transformers(name: &str) -> String {
-    let part = |module: &str| if module.starts_with("conv") { "convolution" } else { "normalization" };
+    let part = |module: &str| {
+        if module.starts_with("conv") {
+            "convolution"
+        } else {
+            "normalization"
+        }
+    };
     let parts: Vec<&str> = name.split('.').collect();
     match parts.as_slice() {
         [module, leaf] => format!("embedder.embedder.{}.{leaf}", part(module)),
         [group, block, "downsample", half, leaf] => {
             let group: usize = group["layer".len()..].parse().unwrap();
-            let part = if *half == "0" { "convolution" } else { "normalization" };
-            format!("encoder.stages.{}.layers.{block}.shortcut.{part}.{leaf}", group - 1)
+            let part = if *half == "0" {
+                "convolution"
+            } else {
+                "normalization"
+            };
+            format!(
+                "encoder.stages.{}.layers.{block}.shortcut.{part}.{leaf}",
+                group - 1
+            )
         }
         [group, block, module, leaf] => {
             let group: usize = group["layer".len()..].parse().unwrap();
-            let number: usize = module.trim_start_matches(char::is_alphabetic).parse().unwrap();
+            let number: usize = module
+                .trim_start_matches(char::is_alphabetic)
+                .parse()
+                .unwrap();
             format!(
                 "encoder.stages.{}.layers.{block}.layer.{}.{}.{leaf}",
                 group - 1,
@@ -168,7 +195,11 @@ fn check(software: &str, item: &Item, expected: &Expected) {
         );
     }
     let counters = |key: &str| key.ends_with("num_batches_tracked");
-    let shown: Vec<_> = aside.iter().filter(|row| !counters(&row.0)).map(|row| row.0.as_str()).collect();
+    let shown: Vec<_> = aside
+        .iter()
+        .filter(|row| !counters(&row.0))
+        .map(|row| row.0.as_str())
+        .collect();
     println!(
         "| {software} | {} | {} | {} | {} |",
         imported.spec,
@@ -176,7 +207,11 @@ fn check(software: &str, item: &Item, expected: &Expected) {
         shown.join(" "),
         spec.padding()
     );
-    assert_eq!(imported.taken.is_some(), expected.other.is_some(), "{software}");
+    assert_eq!(
+        imported.taken.is_some(),
+        expected.other.is_some(),
+        "{software}"
+    );
     let again = Case::new("checkpoint.pth", &archive(item));
     again.import(&named(expected.place)).unwrap();
     assert_eq!(again.weights(), plain(RIGHT), "{software}");
