@@ -344,9 +344,7 @@ impl fmt::Display for Report {
         for it in &self.networks {
             writeln!(f, "found     {it}")?;
         }
-        for SetAside { key, reason } in &self.set_aside {
-            writeln!(f, "aside     {key}: {reason}")?;
-        }
+        self.write_set_aside(f)?;
         for GlobalCount {
             name,
             verdict,
@@ -366,6 +364,27 @@ impl fmt::Display for Report {
         }
         for TensorSummary { key, dtype, shape } in &self.tensors {
             writeln!(f, "tensor    {key} {dtype} {shape:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Names that are shown of those that are set aside for one reason.
+const SHOWN: usize = 8;
+
+impl Report {
+    /// What would be set aside, the first few of each reason.
+    fn write_set_aside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for rows in self.set_aside.chunk_by(|a, b| a.reason == b.reason) {
+            for SetAside { key, reason } in rows.iter().take(SHOWN) {
+                writeln!(f, "aside     {key}: {reason}")?;
+            }
+            if let [SetAside { reason, .. }, ..] = rows
+                && rows.len() > SHOWN
+            {
+                let more = rows.len() - SHOWN;
+                writeln!(f, "aside     {more} more: {reason}")?;
+            }
         }
         Ok(())
     }
