@@ -1,22 +1,26 @@
 //! A published checkpoint in, a model directory out.
 
+mod in_place;
+
 use std::fmt;
 use std::path::Path;
 
 use detcon_core::arch::{Normalization, ResNetSpec};
 use detcon_core::checkpoint::{
-    Checkpoint, FitError, Fitted, MovingAverages, SetAside, SourceArray, SourceTensor,
+    Checkpoint, FitError, Fitted, MovingAverages, SetAside, SourceTensor,
 };
 use detcon_core::files::Existing;
 use detcon_core::model::{Source, declared_beside};
 use detcon_core::names::{Destination, HaikuNames, NamesError, infer_spec};
+
+use in_place::InPlace;
 
 use crate::convention::{Assumed, Convention, ConventionError, Settled, Stated, settle};
 use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::{HaikuTree, Network};
 use crate::location::{Location, Opened};
 use crate::model_writer::{Model, ModelWriter, WriteError};
-use crate::pickle::{Array, Limits};
+use crate::pickle::Limits;
 use crate::source::{self, Content, SourceError};
 use crate::stem_check::{StemCheck, StemError};
 use crate::timm::{self, ConfigError, Configured};
@@ -357,24 +361,6 @@ fn beside(location: &Location) -> Result<Option<ResNetSpec>, FetchError> {
     match location {
         Location::File(path) => declared_beside(path).map_err(FetchError::io(path)),
         Location::Address(_) => Ok(None),
-    }
-}
-
-/// An array that lets go of the file's memory once it was read.
-struct InPlace<'a> {
-    array: Array<'a>,
-    file: &'a Opened,
-}
-
-impl SourceArray for InPlace<'_> {
-    fn shape(&self) -> &[usize] {
-        self.array.shape()
-    }
-
-    fn to_f32(&self) -> Result<Vec<f32>, String> {
-        let values = self.array.to_f32().map_err(|error| error.to_string());
-        self.file.release(self.array.bytes());
-        values
     }
 }
 

@@ -1,11 +1,15 @@
 //! What is in a checkpoint, without converting it. Hostile files are looked into as well: nothing is executed.
 
+mod command;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use detcon_core::arch::{ResNetSpec, Version};
 use detcon_core::names::infer_spec;
 use serde::Serialize;
+
+use command::Command;
 
 use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::Network;
@@ -198,61 +202,6 @@ fn describe_tensors(
     Ok(())
 }
 
-/// The command that imports a file.
-struct Command {
-    input: String,
-    name: String,
-}
-
-impl Command {
-    fn of(source: &Location) -> Self {
-        let (input, file) = match source {
-            Location::File(path) => (path.display().to_string(), path.file_stem()),
-            Location::Address(uri) => (
-                uri.to_string(),
-                std::path::Path::new(uri.path()).file_stem(),
-            ),
-        };
-        let stem = file.unwrap_or_default().to_string_lossy();
-        let plain = |letter: char| {
-            if letter.is_ascii_alphanumeric() {
-                letter
-            } else {
-                '-'
-            }
-        };
-        let name: String = stem.chars().map(plain).collect();
-        let name = name.trim_matches('-').to_owned();
-        Self {
-            input,
-            name: if name.is_empty() {
-                "model".to_owned()
-            } else {
-                name
-            },
-        }
-    }
-
-    fn with(&self, place: Option<&str>) -> String {
-        let Self { input, name } = self;
-        let mut line = format!("detcon-convert import {} models/{name}", quoted(input));
-        if let Some(place) = place {
-            line.push_str(" --strip-prefix ");
-            line.push_str(&quoted(place));
-        }
-        line
-    }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// What `infer_spec` went by.
 fn haiku_reason(spec: ResNetSpec) -> String {
     let last = match spec.version() {
@@ -402,23 +351,5 @@ impl fmt::Display for FoundNetwork {
         let place = if place.is_empty() { "the top" } else { place };
         let mark = if *taken { ", which is taken" } else { "" };
         write!(f, "{network} at {place}, spelled as {spelling}{mark}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_is_one_that_a_shell_takes_as_it_stands() {
-        let command = |path: &str| Command::of(&Location::File(path.into()));
-        assert_eq!(
-            command("runs/moco v2.pth.tar").with(Some("module.encoder_q")),
-            "detcon-convert import 'runs/moco v2.pth.tar' models/moco-v2-pth --strip-prefix module.encoder_q"
-        );
-        assert_eq!(
-            command("it's.pth").with(Some("")),
-            r"detcon-convert import 'it'\''s.pth' models/it-s --strip-prefix ''"
-        );
     }
 }

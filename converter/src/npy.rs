@@ -68,37 +68,35 @@ pub enum NpyError {
 
 /// Where the pickle of a checkpoint's `.npy` file starts.
 pub fn pickle_start(bytes: &[u8]) -> Result<usize, NpyError> {
+    match header(bytes)? {
+        (Header { descr, shape, .. }, _) if descr != "|O" => {
+            Err(NpyError::PlainArray { descr, shape })
+        }
+        (Header { shape, .. }, _) if !shape.is_empty() => Err(NpyError::SeveralObjects { shape }),
+        (Header { .. }, end) => Ok(end),
+    }
+}
+
+/// The array in a `.npy` file of numbers, whose bytes are `data`.
+pub(crate) fn array<'a>(data: &Data<'a>) -> Result<Array<'a>, NpyError> {
+    let (header, end) = header(data)?;
+    let encoding = encoding(&header.descr, header.fortran_order);
+    let encoding = encoding.ok_or(NpyError::Elements {
+        descr: header.descr,
+    })?;
+    let rest = data.len() - end;
+    Array::new(header.shape, encoding, data.slice(end, rest)).map_err(|_| NpyError::Truncated)
+}
+
+/// The header, and where it ends.
+fn header(bytes: &[u8]) -> Result<(Header, usize), NpyError> {
     let (start, end) = header_range(bytes)?;
     let text = bytes.get(start..end).ok_or(NpyError::Truncated)?;
     let mut literal = Literal { text, at: 0 };
     let header = literal.header().ok_or(NpyError::Malformed {
         offset: start + literal.at,
     })?;
-    match header {
-        Header { descr, shape, .. } if descr != "|O" => Err(NpyError::PlainArray { descr, shape }),
-        Header { shape, .. } if !shape.is_empty() => Err(NpyError::SeveralObjects { shape }),
-        Header { .. } => Ok(end),
-    }
-}
-
-/// The array in a `.npy` file of numbers, whose bytes are `data`.
-pub(crate) fn array<'a>(data: &Data<'a>) -> Result<Array<'a>, NpyError> {
-    let (start, end) = header_range(data)?;
-    let text = data.get(start..end).ok_or(NpyError::Truncated)?;
-    let mut literal = Literal { text, at: 0 };
-    let header = literal.header().ok_or(NpyError::Malformed {
-        offset: start + literal.at,
-    })?;
-    let Header {
-        descr,
-        shape,
-        fortran_order,
-    } = header;
-    let encoding = encoding(&descr, fortran_order).ok_or_else(|| NpyError::Elements {
-        descr: descr.clone(),
-    })?;
-    let rest = data.len() - end;
-    Array::new(shape, encoding, data.slice(end, rest)).map_err(|_| NpyError::Truncated)
+    Ok((header, end))
 }
 
 /// How elements of a type with this code lie.

@@ -91,7 +91,11 @@ fn by_names(value: Value<'_>, network: Network) -> Result<Content<'_>, SourceErr
         })),
         Err(error) => match TensorFile::from_value(Container::Arrays, value) {
             Ok(file) if !file.networks().is_empty() => Ok(Content::Torch(file)),
-            _ => Err(error.into()),
+            Ok(file) => match file.backbone(None) {
+                Err(told @ TorchError::LookAlike { .. }) => Err(told.into()),
+                _ => Err(error.into()),
+            },
+            Err(_) => Err(error.into()),
         },
     }
 }

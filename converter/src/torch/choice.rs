@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use detcon_core::arch::ResNetSpec;
 
 use super::candidate::{Candidate, Table, architecture, candidates};
-use super::look_alike::look_alike;
+use super::look_alike::{look_alike, look_alike_anywhere};
 use super::mapping::Mapping;
 use super::usual::USUAL;
 use super::{Backbone, TorchError};
@@ -185,7 +185,7 @@ fn none(mappings: &[Mapping<'_>]) -> TorchError {
             };
             (entry.name.clone(), tensor)
         });
-        if let Some((tensor, kind)) = look_alike(&tensors.collect()) {
+        if let Some((tensor, kind)) = look_alike_anywhere(&tensors.collect()) {
             return TorchError::LookAlike { tensor, kind };
         }
     }

@@ -85,17 +85,26 @@ const BY_NAME: [(&str, Option<usize>, LookAlike); 13] = [
     ("conv_init.kernel", Some(4), LookAlike::FlaxExample),
 ];
 
-/// The tensor that tells that the network is no plain `ResNet`, and what it is.
+/// The tensor that tells that the network of this table is no plain `ResNet`, and what it is.
 pub(super) fn look_alike(table: &Table) -> Option<(String, LookAlike)> {
-    let named = table.iter().find_map(|(name, tensor)| {
-        let has = |part: &str| name.starts_with(part) || name.contains(&format!(".{part}"));
+    given_away(table, |name, part| name.starts_with(part)).or_else(|| grouped(table))
+}
+
+/// The same of tensors among which no network was found, under any prefix.
+pub(super) fn look_alike_anywhere(table: &Table) -> Option<(String, LookAlike)> {
+    given_away(table, |name, part| {
+        name.starts_with(part) || name.contains(&format!(".{part}"))
+    })
+}
+
+fn given_away(table: &Table, has: impl Fn(&str, &str) -> bool) -> Option<(String, LookAlike)> {
+    table.iter().find_map(|(name, tensor)| {
         let mut rows = BY_NAME.iter();
         let row = rows.find(|(part, axes, _)| {
-            has(part) && axes.is_none_or(|axes| axes == tensor.shape.len())
+            has(name, part) && axes.is_none_or(|axes| axes == tensor.shape.len())
         });
         row.map(|(_, _, kind)| (tensor.name.clone(), *kind))
-    });
-    named.or_else(|| grouped(table))
+    })
 }
 
 /// A 3×3 convolution that reads fewer channels than the 1×1 before it gives.

@@ -9,18 +9,10 @@ use super::spelling::Spelling;
 
 /// The modules beside the backbone that DetCon trains.
 const HEADS: [&str; 3] = ["projector.", "predictor.", "classifier."];
-/// Modules that a `ResNet` would compute with: a name under one that the network does not have is another network's.
-const OWN: [&str; 9] = [
-    "conv",
-    "bn",
-    "norm",
-    "layer",
-    "stage",
-    "block",
-    "downsample",
-    "stem",
-    "res",
-];
+/// Modules that a `ResNet` would compute with, with a number or without: a name under one that the network does not have
+/// is another network's.
+const NUMBERED: [&str; 6] = ["conv", "bn", "layer", "stage", "block", "res"];
+const OTHERS: [&str; 2] = ["stem", "downsample"];
 
 /// Finds the destination of each name of a mapping.
 pub(super) struct Names<'b> {
@@ -76,11 +68,13 @@ fn aside(reason: impl Into<String>) -> Destination {
     }
 }
 
-/// Whether the first module of a name is, but for its number, one that a `ResNet` computes with.
+/// Whether the first module of a name is one that a `ResNet` computes with.
 fn computes(name: &str) -> bool {
-    let module = name.split('.').next().unwrap_or_default();
+    let Some((module, _)) = name.split_once('.') else {
+        return false;
+    };
     let kind = module.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '_');
-    name.contains('.') && OWN.contains(&kind)
+    OTHERS.contains(&module) || (kind.len() < module.len() && NUMBERED.contains(&kind))
 }
 
 #[cfg(test)]
@@ -97,6 +91,7 @@ mod tests {
             "std",
             "normalize.mean",
             "queue_ptr",
+            "bn.running_mean",
         ] {
             assert!(!computes(name), "{name}");
         }
