@@ -177,3 +177,29 @@ fn damaged_archives_of_arrays_are_refused_wherever_they_are_cut_or_changed() {
         Case::new("changed.npz", &changed).refused(&ImportOptions::default());
     }
 }
+
+#[test]
+fn a_tensor_that_a_network_would_compute_with_is_no_head() {
+    for (name, told) in [
+        ("layer5.0.conv1.weight", "layer5.0.conv1.weight"),
+        ("conv2.weight", "conv2.weight"),
+        ("layer1.0.attention.weight", "layer1.0.attention.weight"),
+        ("layer1.0.se.fc1.weight", "squeeze-and-excitation"),
+        ("layer1.1.conv1.weight", "no ResNet has"),
+    ] {
+        let mut pairs = weights(1, "module.");
+        let tensor = Item::Tensor(Tensor::of(&[4, 4, 1, 1], 3));
+        pairs.push((format!("module.{name}"), tensor));
+        let case = Case::new("other.pth", &archive(&Item::Dict(pairs)));
+        let error = case.refused(&ImportOptions::default());
+        assert!(error.contains(told), "{name}: {error}");
+    }
+    // Another network's, elsewhere in the file, is none of this one's business.
+    let mut pairs = weights(1, "backbone.");
+    pairs.push((
+        "critic.layer1.0.se.fc1.weight".to_owned(),
+        Item::Tensor(Tensor::of(&[4, 4], 3)),
+    ));
+    let case = Case::new("beside.pth", &archive(&Item::Dict(pairs)));
+    case.import(&ImportOptions::default()).unwrap();
+}

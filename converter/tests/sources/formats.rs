@@ -380,3 +380,24 @@ fn files_that_are_not_read_say_what_to_do() {
     let error = Case::new("weights.pth", &archive(&wrapped)).refused(&ImportOptions::default());
     assert!(error.contains("epoch"), "{error}");
 }
+
+/// The `ResNet` of flax's `examples/imagenet/models.py`.
+#[test]
+fn the_network_of_flaxs_examples_is_refused_for_its_padding() {
+    let leaf = |path: &str, shape: &[usize]| {
+        let tensor = Tensor::of(shape, 1);
+        let keys = path.split('/').map(str::to_owned).collect();
+        (keys, extension(&tensor.shape, &tensor.values))
+    };
+    let tree = [
+        leaf("params/conv_init/kernel", &[7, 7, 3, 64]),
+        leaf("params/ResNetBlock_0/Conv_0/kernel", &[3, 3, 64, 64]),
+        leaf("batch_stats/bn_init/mean", &[64]),
+    ];
+    let case = Case::new("checkpoint_90", &packed(&tree, 0));
+    let error = case.refused(&ImportOptions::default());
+    assert!(
+        error.contains("conv_init.kernel") && error.contains("flax's examples"),
+        "{error}"
+    );
+}
