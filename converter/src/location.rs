@@ -176,7 +176,7 @@ fn digest_of(paths: &[PathBuf]) -> Result<String, FetchError> {
     let mut lines = String::new();
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        lines.push_str(&format!("{}  {name}\n", one(path)?));
+        lines.extend([&one(path)?, "  ", &*name, "\n"]);
     }
     Ok(sha256(lines.as_bytes()))
 }

@@ -275,11 +275,11 @@ fn array(bytes: &[u8]) -> Option<Array<'_>> {
     let [Value::List(axes), name, Value::Bytes(data)] = parts.as_slice() else {
         return None;
     };
-    let axis = |axis: &Value<'_>| match axis {
-        Value::Int(axis) => usize::try_from(*axis).ok(),
+    let length = |value: &Value<'_>| match value {
+        Value::Int(length) => usize::try_from(*length).ok(),
         _ => None,
     };
-    let shape: Option<Vec<usize>> = axes.iter().map(axis).collect();
+    let shape: Option<Vec<usize>> = axes.iter().map(length).collect();
     let encoding = Encoding {
         dtype: DType::from_name(name.as_text()?)?,
         byte_order: ByteOrder::Little,

@@ -52,10 +52,11 @@ pub fn next_step(error: &ImportError) -> Option<&'static str> {
 pub const fn fetch(error: &FetchError) -> Option<&'static str> {
     match error {
         FetchError::Status { .. } | FetchError::TooLarge { .. } => Some(ADDRESS),
-        FetchError::Digest { .. } | FetchError::Answer { .. } => Some(DAMAGED),
+        FetchError::Digest { .. } | FetchError::Answer { .. } | FetchError::Index { .. } => {
+            Some(DAMAGED)
+        }
         FetchError::Redirect { .. } => Some("give the address that it leads to, if you trust it"),
         FetchError::Io { .. } => Some(PATH),
-        FetchError::Index { .. } => Some(DAMAGED),
         FetchError::NoWeights { .. }
         | FetchError::Unreachable { .. }
         | FetchError::Interrupted { .. }

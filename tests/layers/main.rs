@@ -48,11 +48,6 @@ const MODULES: &[Layers<'_>] = &[
         exceptions: &[],
     },
     Layers {
-        of: "converter/src/torch",
-        names: "legacy state choice beside usual look_alike candidate names mapping spelling",
-        exceptions: &[],
-    },
-    Layers {
         of: "inference/src",
         names: "model engine network regions segmentation view prepare batch cost graph session \
             held library error precision compute output",

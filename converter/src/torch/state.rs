@@ -109,8 +109,11 @@ impl<'a> TensorFile<'a> {
     }
 }
 
+/// Tensors with their names.
+type Named<'a> = Vec<(String, Array<'a>)>;
+
 /// The tensors of a safetensors file, and what it says of its network.
-fn safetensors(bytes: &[u8]) -> Result<(Vec<(String, Array<'_>)>, Option<ResNetSpec>), TorchError> {
+fn safetensors(bytes: &[u8]) -> Result<(Named<'_>, Option<ResNetSpec>), TorchError> {
     let damaged = |detail: String| TorchError::Safetensors { detail };
     let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
     let (_, header) =

@@ -12,8 +12,8 @@ const fn usual(taken: &'static str, left: &'static str, who: &'static str) -> Us
 }
 
 /// Source, row by row: DINO's `eval_knn.py` (`--checkpoint_key`); lightly's `examples/pytorch_lightning/dino.py`, whose
-/// networks are DINO's; MoCo's `main_lincls.py`; MoCo v3's `main_lincls.py`; KKallidromitis/detcon-pytorch's `utils/convert_fcn.py`; byol-pytorch's
-/// `README.md`, where the network that learns is what is saved; PixPro's `main_linear.py`; solo-learn's `main_linear.py`;
+/// networks are DINO's; `MoCo`'s and `MoCo` v3's `main_lincls.py`; KKallidromitis/detcon-pytorch's `utils/convert_fcn.py`; byol-pytorch's
+/// `README.md`, where the network that learns is what is saved; `PixPro`'s `main_linear.py`; solo-learn's `main_linear.py`;
 /// lightly's `examples/pytorch/byol.py`; mmselfsup's `tools/model_converters/extract_backbone_weights.py`, twice; VISSL's
 /// `extra_scripts/convert_vissl_to_torchvision.py`; timm's `models/_helpers.py` (`load_state_dict`), twice.
 pub(super) const USUAL: [Usual; 14] = [

@@ -29,11 +29,9 @@ fn safetensors(tensors: &[(String, Tensor)]) -> Vec<u8> {
 }
 
 fn npy(tensor: &Tensor) -> Vec<u8> {
-    let axes: String = tensor
-        .shape
-        .iter()
-        .map(|axis| format!("{axis}, "))
-        .collect();
+    let mut axes: Vec<String> = tensor.shape.iter().map(ToString::to_string).collect();
+    axes.push(String::new()); // a comma after the last
+    let axes = axes.join(", ");
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({axes}), }}\n");
     let length = u16::try_from(header.len()).unwrap().to_le_bytes();
     [

@@ -73,7 +73,9 @@ impl Writer {
             Item::Raw(opcodes) => self.pickle.extend(opcodes),
             Item::List(items) => {
                 self.pickle.extend(b"](");
-                items.iter().for_each(|item| self.item(item));
+                for item in items {
+                    self.item(item);
+                }
                 self.pickle.push(b'e');
             }
             Item::Dict(pairs) => {

@@ -181,7 +181,7 @@ fn plain(seed: usize) -> String {
     case.weights()
 }
 
-fn check(software: &str, item: &Item, expected: &Expected) {
+fn check(software: &str, source: &str, item: &Item, expected: &Expected) {
     let case = Case::new("checkpoint.pth", &archive(item));
     let imported = case.import(&ImportOptions::default()).unwrap();
     assert_eq!(case.weights(), plain(RIGHT), "{software}");
@@ -195,7 +195,7 @@ fn check(software: &str, item: &Item, expected: &Expected) {
         );
     }
     println!(
-        "| {software} | {} | {} | {}, {} in all | {} |",
+        "| {software} | {source} | {} | {} | {}, {} in all | {} |",
         imported.spec,
         expected.place,
         expected.aside.join(" "),
@@ -222,10 +222,9 @@ fn check(software: &str, item: &Item, expected: &Expected) {
 macro_rules! software {
     ($($name:ident, $source:literal, $item:expr, $place:literal, [$($aside:literal),*], $other:expr;)*) => {
         $(
-            #[doc = $source]
             #[test]
             fn $name() {
-                check(stringify!($name), &$item, &Expected { place: $place, aside: &[$($aside),*], other: $other });
+                check(stringify!($name), $source, &$item, &Expected { place: $place, aside: &[$($aside),*], other: $other });
             }
         )*
     };
