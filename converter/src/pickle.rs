@@ -6,7 +6,7 @@
 //! length with a cap ([`Limits`]) before it allocates.
 //!
 //! Refused: any global that could run code, calls of what is not listed, extension codes, persistent ids, buffers
-//! outside the file, cycles, duplicate keys, bytes after the end, and integers beyond 64 bits.
+//! outside the file, cycles, duplicate keys, bytes after the end, and integers beyond 256 bits.
 
 mod allow;
 mod arena;

@@ -56,8 +56,8 @@ pub enum PickleError {
         /// Where the opcode is.
         offset: usize,
     },
-    /// An integer beyond 64 bits.
-    #[error("the integer at byte {offset} needs more than 64 bits: no checkpoint holds one")]
+    /// An integer longer than any that is read or left out.
+    #[error("the integer at byte {offset} is too large: no checkpoint holds one")]
     IntegerTooLarge {
         /// Where it is.
         offset: usize,
