@@ -239,7 +239,8 @@ fn text_that_cannot_be_read_is_refused() {
     let long = |bytes: u8| [&[0x8a, bytes][..], &vec![1; usize::from(bytes)]].concat();
     assert_eq!(error(&pickle(&[&long(33)])), large);
     // As the state of a random generator has it: left out, as objects are.
-    let state = pickle::parse(&pickle(&[&long(16)]), &Limits::default()).unwrap();
+    let file = pickle(&[&long(16)]);
+    let state = pickle::parse(&file, &Limits::default()).unwrap();
     assert!(matches!(state, pickle::Value::Opaque(_)), "{state:?}");
 }
 
