@@ -87,7 +87,7 @@ def judged(url, data, place, run):
     return {
         "masks": place.name,
         "run": run.name,
-        "steps": last["step"],
+        "steps": last["step"] + 1,
         "regions": len(found),
         **neighbours(vectors, objects, kinds),
         **probe(vectors, objects, kinds),

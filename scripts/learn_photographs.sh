@@ -10,7 +10,7 @@
 set -eu
 programs=${PROGRAMS:-target/release}
 out=${1:-target/learn-photographs}
-steps=${STEPS:-800} seeds=${SEEDS:-0} images=${IMAGES:-4000} epochs=${EPOCHS:-20} port=${PORT:-18480}
+steps=${STEPS:-800} seeds=${SEEDS:-0} images=${IMAGES:-4000} epochs=${EPOCHS:-60} port=${PORT:-18480}
 arms=${MASKS:-untrained whole shuffled felzenszwalb true}
 recipe=${RECIPE:-trainer/recipes/photographs.toml}
 scripts=$(dirname "$0")
