@@ -9,6 +9,7 @@
   fetch_dependencies.py engines       .deps/engines, OpenCV and OpenVINO for `make test-torch`
   fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
   fetch_dependencies.py clients       .deps/clients, an environment of its own for `make test-clients`
+  fetch_dependencies.py images        .deps/images, which the decoders are held against
   fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
   fetch_dependencies.py tensorflow    .deps/tensorflow, an environment of its own for `make test-tensorflow` (1.5 GB)
 
@@ -106,6 +107,7 @@ TARGETS = {
     "onnxruntime-gpu": (onnxruntime, "onnxruntime-gpu"),
     "libtorch": (libtorch, "libtorch"),
     "numpy": (environment, "python"),
+    "images": (environment, "images"),
     "torch": (environment, "torch"),
     "engines": (environment, "engines"),
     "schemathesis": (environment, "schemathesis"),

@@ -2,6 +2,7 @@
 
 mod engine;
 mod protect;
+mod read;
 mod store;
 mod threads;
 
@@ -21,15 +22,11 @@ use crate::observe::telemetry::{LogFormat, LogSettings};
 
 pub use engine::EngineArguments;
 pub use protect::ProtectArguments;
+pub(crate) use read::listen;
+pub use read::without_empty_variables;
+use read::{DAY, MAX_COUNT, bytes, count, filter, seconds, whole_seconds};
 pub use store::UploadArguments;
 pub(crate) use threads::Threads;
-
-/// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
-const MAX_COUNT: usize = 65_536;
-/// Longest of anything that is waited for, in seconds: what is added to a clock stays on it.
-const DAY: u64 = 86_400;
-/// Most bytes of what is held in memory as a whole: a terabyte, so that sums of a few stay numbers.
-const MAX_BYTES: usize = 1 << 40;
 
 /// Everything that can be set.
 #[derive(Args, Clone, Debug)]
@@ -110,18 +107,29 @@ pub struct ModelArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArguments {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port, `:PORT` for every address; port 0 takes a free one.
     #[arg(
         long,
         env = "DETCON_LISTEN",
         value_name = "ADDR",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = listen
     )]
     pub listen: SocketAddr,
     /// Most connections at the same time; others wait, and those that have no request make room for them [default: half
     /// of the files that this process may open].
     #[arg(long, env = "DETCON_MAX_CONNECTIONS", value_name = "N", value_parser = count)]
     pub max_connections: Option<NonZeroUsize>,
+    /// How long a connection waits for its next request, in seconds. A load balancer that keeps connections longer than
+    /// the server sends requests into closed ones: nginx and most others keep them 60 s, Google Cloud's 600 s.
+    #[arg(
+        long,
+        env = "DETCON_KEEP_ALIVE",
+        value_name = "SECONDS",
+        default_value = "90",
+        value_parser = seconds
+    )]
+    pub keep_alive: Duration,
     /// Longest wait for requests in flight after SIGTERM or SIGINT, in seconds.
     #[arg(
         long,
@@ -179,6 +187,10 @@ pub struct LimitArguments {
     /// more is refused with 413.
     #[arg(long, env = "DETCON_SEGMENTATION_MEMORY", value_name = "BYTES", default_value_t = 3 << 30)]
     pub segmentation_memory: u64,
+    /// Most bytes that decoders take for all requests together; they wait for one another, and an image that takes more
+    /// is refused with 413. It is at most 24 bytes a pixel of TIFF, 16 of JPEG, 12 of others.
+    #[arg(long, env = "DETCON_DECODE_MEMORY", value_name = "BYTES", default_value_t = 2 << 30)]
+    pub decode_memory: u64,
     /// Most pixels of an image, read from its header before any is decoded.
     #[arg(long, env = "DETCON_MAX_PIXELS", value_name = "N", default_value_t = ImageLimits::default().pixels)]
     pub max_pixels: u64,
@@ -224,6 +236,7 @@ impl LimitArguments {
             answer_bytes: self.max_answer_bytes,
             memory: Memory::new(self.work_memory),
             segmentation: Memory::new(self.segmentation_memory),
+            decoding: Memory::new(self.decode_memory),
         }
     }
 
@@ -247,7 +260,7 @@ pub struct LogArguments {
     )]
     pub log_format: LogFormat,
     /// Least severe events that are logged: error, warn, info, debug, trace, or a filter by module.
-    #[arg(long, env = "DETCON_LOG", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, env = "DETCON_LOG", value_name = "LEVEL", default_value = "info", value_parser = filter)]
     pub log: String,
     /// Address of an OpenTelemetry collector that is sent a trace of each request, over OTLP/HTTP; /v1/traces is added
     /// to it [default: none].
@@ -265,36 +278,6 @@ impl LogArguments {
             collector: self.otlp_endpoint.as_deref(),
         }
     }
-}
-
-/// A span of time from the command line: seconds, decimals allowed, up to a day.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok();
-    let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
-    let seconds = seconds.ok_or("give seconds, from 0 to 86400")?;
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-/// The same in whole seconds, one at least.
-fn whole_seconds(text: &str) -> Result<NonZeroU64, String> {
-    let seconds = text.parse().ok();
-    let seconds = seconds.filter(|seconds: &NonZeroU64| seconds.get() <= DAY);
-    seconds.ok_or_else(|| format!("give whole seconds, from 1 to {DAY}"))
-}
-
-/// Bytes from the command line, of what is held as a whole.
-fn bytes(text: &str) -> Result<usize, String> {
-    let bytes = text.parse().ok();
-    let bytes = bytes.filter(|bytes| (1..=MAX_BYTES).contains(bytes));
-    bytes.ok_or_else(|| format!("give bytes, from 1 to {MAX_BYTES}"))
-}
-
-/// A count from the command line.
-fn count(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse()
-        .ok()
-        .filter(|count: &NonZeroUsize| count.get() <= MAX_COUNT)
-        .ok_or_else(|| format!("give a number from 1 to {MAX_COUNT}"))
 }
 
 #[cfg(test)]
@@ -316,6 +299,7 @@ mod tests {
             "--request-timeout",
             "--shutdown-grace",
             "--shutdown-delay",
+            "--keep-alive",
             "--watch",
             "--max-body-bytes",
             "--max-images",
@@ -333,6 +317,7 @@ mod tests {
             "--max-answer-bytes",
             "--work-memory",
             "--segmentation-memory",
+            "--decode-memory",
             "--max-batch-pixels",
             "--max-pixels",
         ] {
