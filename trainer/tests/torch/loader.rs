@@ -273,7 +273,7 @@ fn the_shares_of_two_ranks_are_the_batch_of_one() {
 fn a_rank_that_loses_its_disk_for_a_second_has_the_same_batches() {
     let folder = tempfile::tempdir().unwrap();
     striped(folder.path(), 12);
-    let (shard, away) = (
+    let (here, away) = (
         folder.path().join("train-00000-of-00001"),
         folder.path().join("away"),
     );
@@ -287,8 +287,8 @@ fn a_rank_that_loses_its_disk_for_a_second_has_the_same_batches() {
     };
     let expected = drawn(&open());
     let data = open();
-    fs::rename(&shard, &away).unwrap();
-    let (from, to) = (away, shard);
+    fs::rename(&here, &away).unwrap();
+    let (from, to) = (away, here);
     let back = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(1));
         fs::rename(from, to).unwrap();
