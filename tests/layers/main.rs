@@ -18,7 +18,7 @@ use crate::order::{Exception, Layers};
 /// The workspace's crates, by their folders.
 const CRATES: Layers<'_> = Layers {
     of: "Cargo.toml",
-    names: "tests server trainer converter inference core",
+    names: "tests server extractor trainer converter inference data core",
     exceptions: &[Exception {
         user: "trainer",
         uses: "tests",
@@ -87,8 +87,12 @@ const MODULES: &[Layers<'_>] = &[
     Layers {
         of: "trainer/src",
         names: "commands report export finetune probe frozen run judge loader memory recipe learner \
-            optimizer schedule objective network augment distributed device objects masks shards \
-            sample example tfrecord tensor random",
+            optimizer schedule objective network augment distributed device objects masks tensor random",
+        exceptions: &[],
+    },
+    Layers {
+        of: "data/src",
+        names: "shards sample example tfrecord annotations image_name share",
         exceptions: &[],
     },
 ];
