@@ -9,9 +9,10 @@ mod folder;
 mod watched;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -73,10 +74,22 @@ pub struct Staged {
 /// What removes a staged file that is not published.
 #[derive(Debug)]
 enum Held {
-    /// A hidden file beside its place, which the next writer of that place writes over.
-    Beside(std::path::PathBuf),
+    /// A hidden file beside its place.
+    Beside(Hidden),
     /// Without a name.
     Nameless,
+}
+
+/// A hidden file. Dropped before it has another name, it is removed; what a killed process leaves, the next writer of its
+/// place writes over.
+#[derive(Debug)]
+struct Hidden(PathBuf);
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // It is gone where it was published, and nothing can be reported from here.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Staged {

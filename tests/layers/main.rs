@@ -19,11 +19,18 @@ use crate::order::{Exception, Layers};
 const CRATES: Layers<'_> = Layers {
     of: "Cargo.toml",
     names: "tests server extractor trainer converter inference data core",
-    exceptions: &[Exception {
-        user: "trainer",
-        uses: "tests",
-        reason: "its own tests read the golden data; the crate of the tests, without libtorch, does not use it",
-    }],
+    exceptions: &[
+        Exception {
+            user: "trainer",
+            uses: "tests",
+            reason: "its own tests read the golden data; the crate of the tests, without libtorch, does not use it",
+        },
+        Exception {
+            user: "extractor",
+            uses: "tests",
+            reason: "its own tests hold it to a server's answers; the crate of the tests, without Parquet, does not use it",
+        },
+    ],
 };
 
 /// Folders of modules whose order is held.
@@ -88,6 +95,16 @@ const MODULES: &[Layers<'_>] = &[
         of: "trainer/src",
         names: "commands report export finetune probe frozen run judge loader memory recipe learner \
             optimizer schedule objective network augment distributed device objects masks tensor random",
+        exceptions: &[],
+    },
+    Layers {
+        of: "extractor/src",
+        names: "commands pipeline output work input place count",
+        exceptions: &[],
+    },
+    Layers {
+        of: "extractor/src/pipeline",
+        names: "stages batcher budget queue error",
         exceptions: &[],
     },
     Layers {

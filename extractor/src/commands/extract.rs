@@ -79,6 +79,12 @@ pub(super) fn extract(
     let share = flags.output.share.share()?;
     let settings = settings(&flags.machine, flags.input.max_errors)?;
     let places = Arc::new(Places::default());
+    let output = Address::parse(&flags.output.output)?;
+    anyhow::ensure!(
+        !Address::parse(&flags.input.input)?.holds(&output),
+        "{} lies in the input, which would be another once parts are there: give an output beside it",
+        flags.output.output
+    );
     let input = Input::find(&flags.input.input, &columns(flags), &places)?;
     let (network, engines) = open(&flags.model, &flags.machine, dense)?;
     let opened = Opened {

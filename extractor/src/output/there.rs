@@ -1,12 +1,17 @@
 //! What of an output is there already.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread;
 
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use super::identity::number;
 use super::{Fact, Identity, OutputError, PartName};
-use crate::place::{Chunks, Failure, Place, PlaceError};
+use crate::place::{Chunks, Entry, Failure, Place, PlaceError};
+
+/// Footers that are read at the same time: a bucket takes long to answer.
+const READERS: usize = 16;
 
 /// A part that is there.
 #[derive(Clone, Debug)]
@@ -39,12 +44,30 @@ impl There {
             Err(PlaceError::Missing { .. }) => Vec::new(), // nothing is there yet
             listed => listed?,
         };
-        let mut parts = Vec::new();
-        for file in listed {
-            if let Ok(name) = file.name.parse() {
-                parts.push(PartThere::read(place, &file.name, file.bytes, name)?);
-            }
-        }
+        let named = listed.into_iter().filter_map(|file| {
+            let name = file.name.parse().ok()?;
+            Some((file, name))
+        });
+        let named: Vec<(Entry, PartName)> = named.collect();
+        let read = |named: &[(Entry, PartName)]| {
+            let named = named.iter();
+            let parts = named.map(|(file, name)| PartThere::read(place, file, *name));
+            parts.collect::<Result<Vec<_>, _>>()
+        };
+        let share = named.len().div_ceil(READERS).max(1);
+        let parts = thread::scope(|scope| {
+            let read = &read;
+            let readers = named
+                .chunks(share)
+                .map(|named| scope.spawn(move || read(named)));
+            let readers: Vec<_> = readers.collect();
+            let joined = readers.into_iter().map(|reader| {
+                let parts = reader.join();
+                parts.unwrap_or_else(|panic| resume_unwind(panic))
+            });
+            joined.collect::<Result<Vec<_>, _>>()
+        })?;
+        let parts = parts.concat();
         Ok(Self { parts })
     }
 
@@ -82,14 +105,14 @@ impl There {
 }
 
 impl PartThere {
-    fn read(place: &Place, file: &str, bytes: u64, name: PartName) -> Result<Self, OutputError> {
-        let address = place.address(file);
+    fn read(place: &Place, file: &Entry, name: PartName) -> Result<Self, OutputError> {
+        let address = place.address(&file.name);
         let foreign = |reason: String| OutputError::Foreign {
             address: address.clone(),
             reason,
         };
         let failure = Failure::default();
-        let chunks = Chunks::new(place, file, bytes, &failure);
+        let chunks = Chunks::new(place, &file.name, file.bytes, &failure);
         let footer = ParquetMetaDataReader::new().parse_and_finish(&chunks);
         let footer = footer.map_err(|error| match failure.take() {
             Some(failure) => failure.into(),

@@ -76,6 +76,16 @@ impl Address {
         &self.name
     }
 
+    /// Whether another address is this one, or lies below it.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        let below = other.name.strip_prefix(self.name.as_str());
+        self.base == other.base
+            && below.is_some_and(|rest| {
+                self.name.is_empty() || rest.is_empty() || rest.starts_with('/')
+            })
+    }
+
     /// The folder that it lies in, and its own name.
     #[must_use]
     pub fn split(&self) -> (Self, String) {
@@ -197,6 +207,17 @@ mod tests {
             assert_eq!(parsed(text), (base.to_owned(), name.to_owned()), "{text}");
         }
         assert!(Address::parse("s3:///a").is_err() && Address::parse("").is_err());
+    }
+
+    #[test]
+    fn a_folder_holds_itself_and_what_lies_below_it() {
+        let holds = |one: &str, other: &str| {
+            Address::parse(one)
+                .unwrap()
+                .holds(&Address::parse(other).unwrap())
+        };
+        assert!(holds("photos", "photos/out") && holds("s3://b", "s3://b/a") && holds("a/", "./a"));
+        assert!(!holds("photos", "photos2") && !holds("s3://b/a", "s3://c/a/b"));
     }
 
     #[test]

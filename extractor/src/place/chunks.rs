@@ -11,6 +11,8 @@ use super::{Failure, Place};
 
 /// Fetched at a time.
 const PIECE: u64 = 4 << 20;
+/// Fetched together where a file ends, and so with it most of what its footer says.
+const FOOTER: u64 = 1 << 16;
 
 /// A file of a place that is read in pieces.
 #[derive(Debug)]
@@ -50,10 +52,17 @@ impl Chunks {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last.start..last.start + last.bytes.len() as u64;
         if !(known.contains(&start) && end <= known.end) {
-            let fetched = start..start.saturating_add(PIECE.max(most)).min(self.length);
-            let fetched = self.place.range(&self.name, fetched);
-            let bytes = fetched.map_err(|error| ParquetError::General(self.failure.keep(error)))?;
-            *last = Piece { start, bytes };
+            let fetched = if end == self.length {
+                start.min(self.length.saturating_sub(FOOTER))..end
+            } else {
+                start..start.saturating_add(PIECE.max(most)).min(self.length)
+            };
+            let bytes = self.place.range(&self.name, fetched.clone());
+            let bytes = bytes.map_err(|error| ParquetError::General(self.failure.keep(error)))?;
+            *last = Piece {
+                start: fetched.start,
+                bytes,
+            };
         }
         let from = usize::try_from(start - last.start).unwrap_or(usize::MAX);
         let to = usize::try_from(end - last.start).unwrap_or(usize::MAX);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{Entry, Files, Held, PlaceError, Staged};
+use super::{Entry, Files, Held, Hidden, PlaceError, Staged};
 
 /// Deepest folder. Links are followed, and one may lead back to a folder above it.
 const DEPTH: usize = 32;
@@ -155,7 +155,7 @@ impl Files for Folder {
         Ok(Staged {
             name: name.to_owned(),
             file,
-            held: Held::Beside(hidden),
+            held: Held::Beside(Hidden(hidden)),
         })
     }
 
@@ -166,7 +166,7 @@ impl Files for Folder {
         };
         let put = || {
             file.sync_all()?;
-            fs::rename(&hidden, self.path(&name))?;
+            fs::rename(&hidden.0, self.path(&name))?;
             File::open(&self.root)?.sync_all()
         };
         put().map_err(PlaceError::io(self.address(&name)))
