@@ -33,10 +33,23 @@ fn main() -> ExitCode {
     match run(&Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("detcon-extract: {error:#}");
+            eprintln!("detcon-extract: {}", line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What went wrong and what caused it, in one line, but for causes whose words are in it already.
+fn line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            line.push_str(separator);
+            line.push_str(&cause);
+        }
+    }
+    line.replace('\n', " ")
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {

@@ -80,15 +80,16 @@ enum Held {
     Nameless,
 }
 
-/// A hidden file. Dropped before it has another name, it is removed; what a killed process leaves, the next writer of its
-/// place writes over.
+/// A hidden file, until it has another name. Dropped before, it is removed; what a killed process leaves, the next writer
+/// of its place writes over.
 #[derive(Debug)]
-struct Hidden(PathBuf);
+struct Hidden(Option<PathBuf>);
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // It is gone where it was published, and nothing can be reported from here.
-        let _ = fs::remove_file(&self.0);
+        if let Some(path) = &self.0 {
+            let _ = fs::remove_file(path); // nothing can be reported from here
+        }
     }
 }
 

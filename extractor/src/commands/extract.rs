@@ -1,5 +1,6 @@
 //! What the commands have in common: the input found and divided, the model opened, what is there checked, the rest made.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,42 +78,24 @@ pub(super) fn extract(
     asked: impl FnOnce(&Opened) -> anyhow::Result<Asked>,
 ) -> anyhow::Result<()> {
     let share = flags.output.share.share()?;
-    let settings = settings(&flags.machine, flags.input.max_errors)?;
-    let places = Arc::new(Places::default());
-    let output = Address::parse(&flags.output.output)?;
-    anyhow::ensure!(
-        !Address::parse(&flags.input.input)?.holds(&output),
-        "{} lies in the input, which would be another once parts are there: give an output beside it",
-        flags.output.output
-    );
-    let input = Input::find(&flags.input.input, &columns(flags), &places)?;
-    let (network, engines) = open(&flags.model, &flags.machine, dense)?;
-    let opened = Opened {
-        network,
-        input,
-        places,
-    };
+    let settings = settings(flags)?;
+    let (opened, engines) = open(flags, dense)?;
     let asked = asked(&opened)?;
     let task = task(flags, &opened, &asked)?;
     let parts = parts(flags, &opened, &asked, &task)?;
     let settings = Settings {
         batch: BatchLimits::of(flags.machine.max_batch, task.view.size()),
-        readers: readers(flags),
         ..settings
     };
     let there = parts.there()?;
-    let counts = Counts::default();
     let shared = (0..parts.parts).filter(|&part| share.holds(part));
     let (kept, todo): (Vec<_>, Vec<_>) = shared.partition(|&part| there.holds(part));
     let errors = there
         .parts
         .iter()
         .filter(|part| kept.contains(&part.name.index));
+    let counts = Counts::default();
     counts.errors.add(errors.map(|part| part.errors).sum());
-    let before = counts.errors.get();
-    if !todo.is_empty() {
-        parts.place.writable()?;
-    }
     let run = Run {
         input: &opened.input,
         todo: &todo,
@@ -121,31 +104,45 @@ pub(super) fn extract(
         settings,
         counts: &counts,
     };
-    let began = Instant::now();
-    let shown = Progress::of(&run, engines.len());
-    let metrics = flags.output.metrics.map(Metrics::listen).transpose()?;
+    let summary = make(&run, engines, kept.len(), flags.output.metrics)?;
+    println!("{}", serde_json::to_string_pretty(&summary)?);
+    Ok(())
+}
+
+/// Makes the parts that are to be made, and shows how far it is.
+fn make(
+    run: &Run<'_>,
+    engines: Vec<Engine>,
+    kept: usize,
+    metrics: Option<SocketAddr>,
+) -> anyhow::Result<Summary> {
+    if !run.todo.is_empty() {
+        run.parts.place.writable()?;
+    }
+    let counts = run.counts;
+    let (began, before) = (Instant::now(), counts.errors.get());
+    let shown = Progress::of(run, engines.len());
+    let metrics = metrics.map(Metrics::listen).transpose()?;
     std::thread::scope(|scope| {
         let _watched = shown.watch(scope);
-        let _answered = metrics.as_ref().map(|metrics| metrics.answer(scope, &run));
-        pipeline::run(&run, engines)
+        let _answered = metrics.as_ref().map(|metrics| metrics.answer(scope, run));
+        pipeline::run(run, engines)
     })?;
     let seconds = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate, to be read by people")]
     let images = counts.images.get() as f64;
-    let summary = Summary {
+    Ok(Summary {
         parts: PartsSummary {
-            of: parts.parts,
-            kept: kept.len(),
-            written: todo.len(),
+            of: run.parts.parts,
+            kept,
+            written: run.todo.len(),
         },
         images: counts.images.get(),
         rows: counts.rows.get(),
         errors: counts.errors.get() - before,
         seconds,
         images_per_second: images / seconds,
-    };
-    println!("{}", serde_json::to_string_pretty(&summary)?);
-    Ok(())
+    })
 }
 
 fn columns(flags: &Flags) -> input::Columns {
@@ -157,31 +154,53 @@ fn columns(flags: &Flags) -> input::Columns {
 }
 
 /// How the machine is shared; batches are of images of a view that is not known yet.
-fn settings(flags: &MachineFlags, errors: u64) -> anyhow::Result<Settings> {
-    let least = Settings::LEAST_MEMORY;
+fn settings(flags: &Flags) -> anyhow::Result<Settings> {
+    let (least, machine) = (Settings::LEAST_MEMORY, &flags.machine);
     anyhow::ensure!(
-        flags.memory >= least,
+        machine.memory >= least,
         "--memory {} is too little to go on with: give {least} or more",
-        flags.memory
+        machine.memory
     );
-    let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Ok(Settings {
-        readers: NonZeroUsize::MIN,
-        decoders: flags.decode_threads.unwrap_or(processors),
-        memory: flags.memory,
-        batch: BatchLimits::of(flags.max_batch, View::MAX_SIZE),
-        errors,
+        readers: readers(flags),
+        decoders: machine.decode_threads.unwrap_or_else(processors),
+        memory: machine.memory,
+        batch: BatchLimits::of(machine.max_batch, View::MAX_SIZE),
+        errors: flags.input.max_errors,
     })
 }
 
+/// The processors that this process may use.
+fn processors() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// The input found and the model opened.
+fn open(flags: &Flags, dense: Dense) -> anyhow::Result<(Opened, Vec<Engine>)> {
+    let output = Address::parse(&flags.output.output)?;
+    anyhow::ensure!(
+        !Address::parse(&flags.input.input)?.holds(&output),
+        "{} lies in the input, which would be another once parts are there: give an output beside it",
+        flags.output.output
+    );
+    let places = Arc::new(Places::default());
+    let input = Input::find(&flags.input.input, &columns(flags), &places)?;
+    let (network, engines) = model(&flags.model, &flags.machine, dense)?;
+    let opened = Opened {
+        network,
+        input,
+        places,
+    };
+    Ok((opened, engines))
+}
+
 /// The model, with an engine on each device.
-fn open(
+fn model(
     flags: &ModelFlags,
     machine: &MachineFlags,
     dense: Dense,
 ) -> anyhow::Result<(Arc<Network>, Vec<Engine>)> {
     let runtime = Runtime::load(&detcon_inference::library(flags.onnxruntime.as_deref()))?;
-    let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut network = None;
     let mut engines = Vec::new();
     for &device in &flags.device {
@@ -189,7 +208,7 @@ fn open(
             precision: flags.precision,
             compute: Compute {
                 device,
-                threads: machine.engine_threads.unwrap_or(processors),
+                threads: machine.engine_threads.unwrap_or_else(processors),
                 spinning: SPINNING,
             },
             dense,

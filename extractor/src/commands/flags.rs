@@ -116,7 +116,7 @@ pub(super) struct MachineFlags {
     #[arg(long, env = "DETCON_MAX_INPUT_PIXELS", value_name = "N", default_value_t = 1 << 21)]
     pub(super) max_input_pixels: u64,
     /// Bytes of memory for images, the network's inputs and answers under way, beside what the model itself takes.
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    #[arg(long, value_name = "BYTES", default_value_t = 512 << 20)]
     pub(super) memory: u64,
 }
 

@@ -39,9 +39,13 @@ impl Bucket {
         }
     }
 
+    /// A name as it stands; where no object may be called that, as the client library would write it.
     fn key(&self, name: &str) -> Key {
-        let parts = name.split('/').filter(|part| !part.is_empty());
-        parts.fold(self.prefix.clone(), Key::join)
+        let whole = format!("{}/{name}", self.prefix);
+        Key::parse(whole.trim_matches('/')).unwrap_or_else(|_| {
+            let parts = name.split('/').filter(|part| !part.is_empty());
+            parts.fold(self.prefix.clone(), Key::join)
+        })
     }
 
     fn failed(&self, name: &str) -> impl FnOnce(object_store::Error) -> PlaceError + use<> {

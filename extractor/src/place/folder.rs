@@ -155,18 +155,21 @@ impl Files for Folder {
         Ok(Staged {
             name: name.to_owned(),
             file,
-            held: Held::Beside(Hidden(hidden)),
+            held: Held::Beside(Hidden(Some(hidden))),
         })
     }
 
     fn publish(&self, staged: Staged) -> Result<(), PlaceError> {
         let Staged { name, file, held } = staged;
-        let Held::Beside(hidden) = held else {
+        let Held::Beside(mut hidden) = held else {
             return Ok(()); // it was staged elsewhere
         };
-        let put = || {
+        let mut put = || {
             file.sync_all()?;
-            fs::rename(&hidden.0, self.path(&name))?;
+            if let Some(path) = &hidden.0 {
+                fs::rename(path, self.path(&name))?;
+                hidden.0 = None; // whatever is hidden there from now on is another's
+            }
             File::open(&self.root)?.sync_all()
         };
         put().map_err(PlaceError::io(self.address(&name)))
