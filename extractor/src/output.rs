@@ -120,8 +120,8 @@ impl Parts {
 
     /// Gives a part its place: its errors first, then its array, and last what says that it is there.
     pub fn publish(&self, finished: Finished) -> Result<(), PlaceError> {
-        let files = finished.into_files().into_iter();
-        files.map(|staged| self.place.publish(staged)).collect()
+        let mut files = finished.into_files().into_iter();
+        files.try_for_each(|staged| self.place.publish(staged))
     }
 
     /// What of it is there already; refused where it is of another run.

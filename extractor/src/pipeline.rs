@@ -113,10 +113,10 @@ pub fn run(run: &Run<'_>, engines: Vec<Engine>) -> Result<(), RunError> {
             scope.spawn(|| alarm.guard(|| stages.read()));
         }
         for _ in 0..decoders.get() {
-            scope.spawn(|| alarm.guard(|| stages.decode()));
-            scope.spawn(|| alarm.guard(|| stages.finish()));
+            scope.spawn(|| alarm.guarded(|| stages.decode()));
+            scope.spawn(|| alarm.guarded(|| stages.finish()));
         }
-        scope.spawn(|| alarm.guard(|| stages.batch()));
+        scope.spawn(|| alarm.guarded(|| stages.batch()));
         let computing = engines
             .into_iter()
             .map(|mut engine| scope.spawn(move || alarm.guard(|| stages.compute(&mut engine))));
@@ -139,6 +139,14 @@ struct Alarm<'a> {
 }
 
 impl Alarm<'_> {
+    /// Does work with which nothing goes wrong but by a fault of this program.
+    fn guarded(&self, work: impl FnOnce()) {
+        self.guard(|| {
+            work();
+            Ok(())
+        });
+    }
+
     /// Does work; what goes wrong with it ends all the other's.
     fn guard(&self, work: impl FnOnce() -> Result<(), RunError>) {
         let done = catch_unwind(AssertUnwindSafe(work));

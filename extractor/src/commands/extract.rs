@@ -290,9 +290,10 @@ fn identity(flags: &Flags, opened: &Opened, asked: &Asked, task: &Task, parts: u
     let named = named
         .into_iter()
         .filter_map(|(flag, name)| Some((flag, name.as_ref()?)));
-    let named: String = named
+    let named: Vec<String> = named
         .map(|(flag, name)| format!(", {flag} {name}"))
         .collect();
+    let named = named.concat();
     let read = format!(
         "{} of SHA-256 {}{named}",
         input.kind().name(),

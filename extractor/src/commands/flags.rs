@@ -26,7 +26,7 @@ pub(super) struct Flags {
 #[derive(Args)]
 pub(super) struct InputFlags {
     /// A folder, a pattern, a list of paths (.txt), a table (.csv, .parquet), tar shards or TFRecord shards; on this machine
-    /// or at s3://BUCKET/…, gs://… or az://….
+    /// or, by its address, in S3, Google Cloud Storage or Azure (s3:, gs:, az:).
     pub(super) input: String,
     /// Column of the images: their paths, or in Parquet also their bytes, or {bytes, path} [default: path; in Parquet image,
     /// or else path].
@@ -64,7 +64,7 @@ pub(super) struct OutputFlags {
     /// Type of the numbers [default: float32, of features float16].
     #[arg(long, value_enum)]
     pub(super) dtype: Option<FloatFlag>,
-    /// Answer Prometheus at http://ADDRESS/metrics meanwhile.
+    /// Answer Prometheus at this address, path /metrics, meanwhile.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) metrics: Option<SocketAddr>,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use detcon_core::arch::Stage;
+use detcon_core::projector::Projector;
 use detcon_core::segment::{Felzenszwalb, Grid, KMeans};
 use detcon_data::annotations::{Annotations, WithoutOutline};
 use detcon_extractor::output::Vectors;
@@ -102,7 +103,7 @@ impl From<WithoutOutlineFlag> for WithoutOutline {
 
 /// Where regions come from, what says so in parts, and which pixels masks are of.
 struct Source {
-    source: RegionSource,
+    regions: RegionSource,
     told: String,
     pixels: Pixels,
 }
@@ -118,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn asked(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Asked> {
     let Source {
-        source,
+        regions: source,
         told,
         pixels,
     } = arguments.source.source(opened)?;
@@ -127,7 +128,7 @@ fn asked(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Asked> {
         Space::Backbone => (manifest.embedding_size, "backbone"),
         Space::Projection => {
             let projector = opened.network.projector();
-            (projector.map_or(0, |it| it.size()), "projection")
+            (projector.map_or(0, Projector::size), "projection")
         }
     };
     let rle = arguments.rle;
@@ -149,8 +150,8 @@ fn asked(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Asked> {
 
 impl SourceFlags {
     fn source(&self, opened: &Opened) -> anyhow::Result<Source> {
-        let given = |source, told| Source {
-            source,
+        let given = |regions, told| Source {
+            regions,
             told,
             pixels: Pixels::Stored,
         };
@@ -237,7 +238,7 @@ impl SourceFlags {
             }
         };
         Ok(Source {
-            source: RegionSource::Made { method, classes },
+            regions: RegionSource::Made { method, classes },
             told,
             pixels: Pixels::Shown,
         })

@@ -12,7 +12,7 @@ use crate::place::{Address, Entry, Place, Places};
 const WILD: [char; 4] = ['*', '?', '[', '{'];
 
 /// Files of one kind, below a folder.
-struct Files {
+struct Listing {
     kind: Kind,
     place: Place,
     folder: String,
@@ -55,7 +55,7 @@ fn of_file(
         Kind::Images | Kind::Tar | Kind::Parquet | Kind::Records => {
             let files = vec![Entry { name, bytes }];
             let folder = folder.name().to_owned();
-            let files = Files {
+            let files = Listing {
                 kind,
                 place,
                 folder,
@@ -85,14 +85,14 @@ fn of_file(
 }
 
 /// What is found below a folder.
-fn below(text: &str, address: &Address, place: Place) -> Result<Files, InputError> {
+fn below(text: &str, address: &Address, place: Place) -> Result<Listing, InputError> {
     let folder = address.name().to_owned();
     let files = place.list(&folder)?;
     of_one_kind(text, place, folder, files)
 }
 
 /// What a pattern matches: `*` and `?` within a name, `**` across folders, `{a,b}` and `[ab]`.
-fn matching(text: &str, places: &Places) -> Result<Files, InputError> {
+fn matching(text: &str, places: &Places) -> Result<Listing, InputError> {
     let wild = text.find(WILD).unwrap_or(text.len());
     let fixed = text[..wild].rfind('/').map_or("", |end| &text[..=end]);
     let fixed = if fixed.is_empty() { "." } else { fixed };
@@ -117,7 +117,7 @@ fn of_one_kind(
     place: Place,
     folder: String,
     mut files: Vec<Entry>,
-) -> Result<Files, InputError> {
+) -> Result<Listing, InputError> {
     let known = |file: &Entry| Kind::of(&file.name).filter(|kind| kind.is_found_in_folders());
     let mut kinds: Vec<Kind> = files.iter().filter_map(known).collect();
     kinds.sort_unstable();
@@ -134,7 +134,7 @@ fn of_one_kind(
         }
         [kind] => {
             files.retain(|file| known(file).is_some());
-            Ok(Files {
+            Ok(Listing {
                 kind,
                 place,
                 folder,
@@ -150,8 +150,8 @@ fn of_one_kind(
 }
 
 /// The input that files of one kind are.
-fn of_files(found: Files, columns: &Columns) -> Result<Input, InputError> {
-    let Files {
+fn of_files(found: Listing, columns: &Columns) -> Result<Input, InputError> {
+    let Listing {
         kind,
         place,
         folder,

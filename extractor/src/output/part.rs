@@ -84,7 +84,7 @@ impl PartWriter {
             Format::Npy => {
                 let (staged, file) = stage(&parts.place, &name.array())?;
                 let array = Array::begin(file, parts.columns.float);
-                Some((staged, array.map_err(failed(parts, name.array()))?))
+                Some((staged, array.map_err(failed(parts, &name.array()))?))
             }
         };
         Ok(Self {
@@ -118,7 +118,7 @@ impl PartWriter {
                     });
                 }
                 let pushed = array.push(&shape, numbers);
-                pushed.map_err(failed(&self.parts, self.name.array()))?;
+                pushed.map_err(failed(&self.parts, &self.name.array()))?;
             }
             self.rows.push(about, value);
             self.numbers[0] += count;
@@ -132,12 +132,11 @@ impl PartWriter {
     /// Lists an image that could not be used.
     pub(crate) fn unusable(&mut self, unusable: &Unusable) -> Result<(), OutputError> {
         self.unusable += 1;
-        let (_, file) = match &mut self.errors {
-            Some(errors) => errors,
-            None => {
-                let (staged, file) = stage(&self.parts.place, &self.name.errors())?;
-                self.errors.insert((staged, BufWriter::new(file)))
-            }
+        let (_, file) = if let Some(errors) = &mut self.errors {
+            errors
+        } else {
+            let (staged, file) = stage(&self.parts.place, &self.name.errors())?;
+            self.errors.insert((staged, BufWriter::new(file)))
         };
         let line = ErrorLine {
             id: unusable.id.as_deref(),
@@ -148,7 +147,7 @@ impl PartWriter {
         let written = line.as_mut().map(|line| line.push(b'\n'));
         let written = written.map_err(|error| std::io::Error::other(error.to_string()));
         let written = written.and_then(|()| file.write_all(&line.unwrap_or_default()));
-        written.map_err(failed(&self.parts, self.name.errors()))
+        written.map_err(failed(&self.parts, &self.name.errors()))
     }
 
     /// Gives the writer the rows that it does not have, and ends a group that is large enough.
@@ -177,15 +176,15 @@ impl PartWriter {
         let (parts, name) = (&self.parts, self.name);
         let wrong = |source| not_written(parts, name, source);
         let mut file = self.writer.into_inner().map_err(wrong)?;
-        file.flush().map_err(failed(parts, name.to_string()))?;
+        file.flush().map_err(failed(parts, &name.to_string()))?;
         let mut files = Vec::new();
         if let Some((staged, mut errors)) = self.errors {
-            errors.flush().map_err(failed(parts, name.errors()))?;
+            errors.flush().map_err(failed(parts, &name.errors()))?;
             files.push(staged);
         }
         if let Some((staged, array)) = self.array {
             let finished = array.finish(&parts.columns.no_row());
-            finished.map_err(failed(parts, name.array()))?;
+            finished.map_err(failed(parts, &name.array()))?;
             files.push(staged);
         }
         files.push(self.staged);
@@ -229,8 +228,8 @@ fn stage(place: &Place, name: &str) -> Result<(Staged, File), OutputError> {
     Ok((staged, file))
 }
 
-fn failed(parts: &Parts, name: String) -> impl FnOnce(std::io::Error) -> OutputError + use<> {
-    let address = parts.place.address(&name);
+fn failed(parts: &Parts, name: &str) -> impl FnOnce(std::io::Error) -> OutputError + use<> {
+    let address = parts.place.address(name);
     move |error| PlaceError::of_stream(&address, error).into()
 }
 

@@ -142,7 +142,7 @@ impl Stages<'_> {
     }
 
     /// Decodes images, and segments them.
-    pub(super) fn decode(&self) -> Result<(), RunError> {
+    pub(super) fn decode(&self) {
         let counts = self.run.counts;
         while let Some((ticket, job)) = counts.for_reading.time(|| self.images.pop()) {
             let (found, bytes) = match job {
@@ -161,7 +161,6 @@ impl Stages<'_> {
             };
             self.begin(ticket, found, &bytes);
         }
-        Ok(())
     }
 
     fn begin(&self, ticket: u64, found: Found, bytes: &Bytes) {
@@ -230,10 +229,9 @@ impl Stages<'_> {
     }
 
     /// Makes batches.
-    pub(super) fn batch(&self) -> Result<(), RunError> {
+    pub(super) fn batch(&self) {
         let (questions, limits) = (self.run.task.questions(), self.run.settings.batch);
         batcher::run(&self.arrivals, &self.batches, questions, limits);
-        Ok(())
     }
 
     /// Asks an engine.
@@ -262,7 +260,7 @@ impl Stages<'_> {
     }
 
     /// Makes rows of answers, or the next question.
-    pub(super) fn finish(&self) -> Result<(), RunError> {
+    pub(super) fn finish(&self) {
         while let Some(answer) = self.answers.pop() {
             let Answer {
                 under,
@@ -272,7 +270,6 @@ impl Stages<'_> {
             } = answer;
             self.go_on(under, question + 1, then(tensor));
         }
-        Ok(())
     }
 
     /// Writes rows into their parts.

@@ -19,7 +19,7 @@ use super::{Place, PlaceError};
 /// Tries after the first, where a store does not answer.
 const RETRIES: usize = 8;
 /// Longest time for a request with its tries.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// A stream may take long; a connection on which nothing arrives is given up.
 const WAITS: [(ClientConfigKey, &str); 2] = [
     (ClientConfigKey::Timeout, "1 day"),

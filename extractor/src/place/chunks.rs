@@ -33,6 +33,7 @@ struct Piece {
 
 impl Chunks {
     /// A file, which keeps in `failure` what its place says when it cannot be read.
+    #[must_use]
     pub fn new(place: &Place, name: &str, length: u64, failure: &Failure) -> Self {
         Self {
             place: Arc::clone(place),
