@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn learn-photographs test test-clients test-extraction test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench openapi fuzz clean
+.PHONY: help serve learn learn-photographs test test-clients test-extraction test-images test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench soak openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ serve: .deps/onnxruntime ## serves the default model (and all others in $(MODELS
 	target/release/detcon-convert ensure $(MODELS)/resnet50 --from $(DEFAULT_CHECKPOINT) --arch resnet50
 	target/release/detcon-server --models $(MODELS) --listen $(LISTEN) --default-model resnet50
 
-test: .deps/onnxruntime .deps/python .deps/libtorch test-clients ## runs every test of the workspace, and the clients that people have against a started server
+test: .deps/onnxruntime .deps/python .deps/libtorch test-clients test-images ## runs every test of the workspace, the clients that people have against a started server, and the decoders against Pillow
 	$(CARGO) test --locked --workspace
 
 test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, huggingface_hub and a generated client, and runs docs/guide.md
@@ -35,6 +35,10 @@ test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, hu
 test-extraction: .deps/onnxruntime .deps/extraction ## runs the recipes of docs/extraction.md: DuckDB, FAISS, PostgreSQL with pgvector (fetches 100 MB)
 	$(CARGO) build --locked --package detcon-extractor --package detcon-converter
 	PYTHONPATH=$(abspath .deps/extraction) $(PYTHON) tests/python/test_extraction.py --bin target/debug
+
+test-images: .deps/images ## holds the image decoders to Pillow on some hundreds of files that it makes
+	$(CARGO) build --locked --package detcon-core --example decode
+	PYTHONPATH=$(abspath .deps/images) $(PYTHON) tests/python/test_images.py --decode target/debug/examples/decode
 
 test-torch: .deps/onnxruntime .deps/torch .deps/engines .deps/clients ## holds imports, exports and the served hub to torchvision, timm, transformers, OpenCV and OpenVINO themselves (fetches 5 GB; apart from `make test`)
 	$(CARGO) build --locked --package detcon-converter --package detcon-server
@@ -86,6 +90,10 @@ bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measu
 		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure --bench extraction
 	$(CARGO) bench --locked --package detcon-trainer --bench loader --bench step
 
+soak: .deps/onnxruntime ## lets a crowd, hostile clients, swaps and a store that comes and goes loose on a server for MINUTES (30)
+	$(CARGO) build --release --locked --package detcon-server
+	$(CARGO) bench --locked --package detcon-tests --bench soak
+
 learn: .deps/libtorch ## pretrains on drawn objects, with their masks and with shuffled ones, and judges both (minutes)
 	$(CARGO) build --release --locked --package detcon-trainer
 	scripts/learn.sh
@@ -104,13 +112,15 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, ima
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/clients .deps/extraction .deps/torch .deps/engines .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
+.PHONY: .deps/onnxruntime .deps/python .deps/images .deps/clients .deps/extraction .deps/torch .deps/engines .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/libtorch:
 	@$(PYTHON) scripts/fetch_dependencies.py libtorch
 .deps/python:
 	@$(PYTHON) scripts/fetch_dependencies.py numpy
+.deps/images:
+	@$(PYTHON) scripts/fetch_dependencies.py images
 .deps/clients:
 	@$(PYTHON) scripts/fetch_dependencies.py clients
 .deps/extraction:

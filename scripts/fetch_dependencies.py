@@ -10,6 +10,7 @@
   fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
   fetch_dependencies.py clients       .deps/clients, an environment of its own for `make test-clients`
   fetch_dependencies.py extraction    .deps/extraction, an environment of its own for `make test-extraction`
+  fetch_dependencies.py images        .deps/images, which the decoders are held against
   fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
   fetch_dependencies.py tensorflow    .deps/tensorflow, an environment of its own for `make test-tensorflow` (1.5 GB)
 
@@ -107,6 +108,7 @@ TARGETS = {
     "onnxruntime-gpu": (onnxruntime, "onnxruntime-gpu"),
     "libtorch": (libtorch, "libtorch"),
     "numpy": (environment, "python"),
+    "images": (environment, "images"),
     "torch": (environment, "torch"),
     "engines": (environment, "engines"),
     "schemathesis": (environment, "schemathesis"),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
+use detcon_server::cli::allocator;
 use detcon_server::cli::bench::{self, BenchArguments};
 use detcon_server::cli::health::{self, HealthArguments};
 use detcon_server::config::Config;
@@ -55,6 +56,7 @@ impl Task {
 }
 
 fn main() -> ExitCode {
+    allocator::set_up();
     let done = match Task::parse() {
         Task::Serve(config) => serve(&config),
         Task::Bench(arguments) => measure(&arguments),

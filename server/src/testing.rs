@@ -104,6 +104,7 @@ pub(crate) fn costs() -> CostLimits {
         answer_bytes: 64 << 20,
         memory: Memory::new(256 << 20),
         segmentation: Memory::new(64 << 20),
+        decoding: Memory::new(64 << 20),
     }
 }
 

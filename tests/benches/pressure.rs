@@ -17,8 +17,6 @@ const REQUESTS: usize = 20_000;
 const WARM_UP: usize = 4_000;
 /// At the same time.
 const CLIENTS: usize = 32;
-/// The route.
-const ROUTE: &str = "/v1/embeddings";
 
 fn main() {
     if std::env::args().any(|argument| argument == "--test") {
@@ -34,7 +32,7 @@ async fn pressure() {
         PathBuf::from,
     );
     let store = service::store(&[&models::imported("tiny", 0)]);
-    let target = Target::start(&program, store.path(), &[])
+    let target = Target::start(&program, store.path(), &crowd::flags())
         .await
         .expect("the server starts");
     target.ready().await.expect("the server gets ready");
@@ -52,12 +50,13 @@ async fn pressure() {
     let growth = after as f64 / before as f64 - 1.0;
     println!("{REQUESTS} requests to tiny, {CLIENTS} at a time:");
     println!(
-        "  {} answered, {} refused, {} hostile rejected {:?}, {} left, {} wrong {:?}",
+        "  {} answered, {} refused, {} hostile rejected {:?}, {} left, {} ended, {} wrong {:?}",
         outcomes.answered,
         outcomes.refused,
         outcomes.rejected.values().sum::<usize>(),
         outcomes.rejected,
         outcomes.left,
+        outcomes.ended,
         outcomes.wrong.values().sum::<usize>(),
         outcomes.wrong
     );
@@ -74,7 +73,7 @@ async fn pressure() {
     results::write(
         "pressure",
         &json!({"requests": REQUESTS, "clients": CLIENTS, "answered": outcomes.answered, "refused": outcomes.refused,
-                "rejected": outcomes.rejected, "left": outcomes.left, "wrong": outcomes.wrong, "server_count": counted,
+                "rejected": outcomes.rejected, "left": outcomes.left, "ended": outcomes.ended, "wrong": outcomes.wrong, "server_count": counted,
                 "memory_before": before, "memory_after": after}),
     );
 }
@@ -87,10 +86,10 @@ async fn send(target: &Target, requests: usize, seed: u64) -> Outcomes {
         clients: CLIENTS,
         seed,
     };
-    crowd::send(address, ROUTE, crowd).await
+    crowd::send(address, crowd).await
 }
 
-/// Requests to the route that the server has counted, once none is in flight.
+/// Requests to the crowd's routes that the server has counted, once none is in flight.
 async fn counted(target: &Target) -> u64 {
     loop {
         let text = detcon_tests::service::client()
@@ -100,8 +99,10 @@ async fn counted(target: &Target) -> u64 {
             .expect("an answer");
         let text = text.text().await.expect("a whole answer");
         let sum = |name: &str| -> f64 {
-            let of_route =
-                |line: &&str| line.starts_with(name) && line.contains(&format!("\"{ROUTE}\""));
+            let of_route = |line: &&str| {
+                let asked = |route: &str| line.contains(&format!("\"{route}\""));
+                line.starts_with(name) && crowd::ROUTES.into_iter().any(asked)
+            };
             let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
             text.lines().filter(of_route).filter_map(value).sum()
         };

@@ -103,11 +103,6 @@ const MODULES: &[Layers<'_>] = &[
         exceptions: &[],
     },
     Layers {
-        of: "extractor/src/pipeline",
-        names: "stages batcher budget queue error",
-        exceptions: &[],
-    },
-    Layers {
         of: "data/src",
         names: "shards sample example tfrecord annotations image_name share",
         exceptions: &[],

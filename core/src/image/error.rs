@@ -72,6 +72,15 @@ pub enum ImageError {
         Format::list()
     )]
     UnknownFormat,
+    /// A format that is known and not read.
+    #[error(
+        "This is {name}, which is not read. Convert it to a JPEG or a PNG first; phones send JPEG when their camera is \
+         set to the most compatible format."
+    )]
+    OtherFormat {
+        /// Its name.
+        name: &'static str,
+    },
     /// More pixels, or a longer side, than allowed.
     #[error(
         "The image is {width}x{height} pixels, and at most {} pixels, {} a side, are accepted. Scale it down first.",

@@ -41,6 +41,19 @@ impl Format {
         }
     }
 
+    /// Most bytes that decoding takes for each pixel, the file itself not counted: what the decoder keeps beside the
+    /// pixels (coefficients of a progressive JPEG in four components, samples of 16 bits twice), the pixels in RGB, and
+    /// the same pixels turned.
+    #[must_use]
+    pub const fn decoding_bytes(self) -> u64 {
+        match self {
+            Self::Jpeg => 16,
+            Self::Png | Self::Gif | Self::Bmp => 10,
+            Self::WebP => 12,
+            Self::Tiff => 24,
+        }
+    }
+
     /// The format whose files start like `bytes`, if any.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {

@@ -8,6 +8,7 @@
 //! in ones: a complete picture never reads them, an incomplete one fails on them. An end-of-image marker that is
 //! missing after a complete baseline picture is forgiven; in a progressive one it may stand for missing scans.
 
+mod colors;
 mod markers;
 
 use zune_jpeg::JpegDecoder;
@@ -16,6 +17,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use self::colors::Colors;
 use self::markers::{Frame, Process, Segment, Segments};
 use super::orientation::{self, Orientation};
 use super::{Decoded, Format, ImageError, ImageLimits, RgbImage};
@@ -89,13 +91,14 @@ impl Picture {
             (Process::Progressive, _) if complete => {}
             (Process::Progressive, _) => return Err(TRUNCATED),
         }
-        let exif = segments.iter().find_map(Segment::exif);
+        let before = segments.iter().take_while(|segment| !segment.is_scan());
+        let exif = before.into_iter().find_map(Segment::exif);
         let orientation = exif.map_or(Orientation::NoTransforms, orientation::from_exif);
         Ok(Self {
             frame,
             orientation,
             complete,
-            stream: stream(&segments, frame.process),
+            stream: stream(&segments, &frame),
         })
     }
 
@@ -123,8 +126,11 @@ fn unsupported(detail: &str) -> ImageError {
 }
 
 /// The file again, without comments, profiles, thumbnails and stray bytes: the decoder keeps all of those, and its
-/// handling of some takes time that grows with the square of their number.
-fn stream(segments: &[Segment], process: Process) -> Vec<u8> {
+/// handling of some takes time that grows with the square of their number. What its components are is said in the one
+/// way that the decoder does not take for another.
+fn stream(segments: &[Segment], frame: &Frame) -> Vec<u8> {
+    let colors = Colors::of(segments, frame);
+    let process = frame.process;
     let segments = match process {
         // What follows the only scan is used by none, and would part it from the ones.
         Process::Baseline => segments
@@ -134,10 +140,18 @@ fn stream(segments: &[Segment], process: Process) -> Vec<u8> {
         Process::Progressive => segments,
     };
     let size: usize = segments.iter().map(Segment::size).sum();
-    let mut stream = Vec::with_capacity(size + ONES.len() + 4);
+    let mut stream = Vec::with_capacity(size + ONES.len() + 20);
     stream.extend([0xff, markers::START]);
+    if let Some(adobe) = colors.adobe() {
+        markers::write(markers::ADOBE, &adobe, &mut stream);
+    }
+    let (found, names) = (frame.identifiers(), colors.identifiers());
+    let rename = |name: u8| {
+        let place = found.iter().position(|found| *found == name);
+        place.zip(names).map_or(name, |(place, names)| names[place])
+    };
     for segment in segments.iter().filter(|segment| segment.shapes_picture()) {
-        segment.write(&mut stream);
+        segment.write(rename, &mut stream);
     }
     match process {
         Process::Baseline => stream.extend(ONES),

@@ -1,8 +1,12 @@
 //! The EXIF orientation: how a camera was held, and the pixels turned upright in one pass.
 
 use super::RgbImage;
+use super::directory::Directory;
 
 pub(super) use ::image::metadata::Orientation;
+
+/// The tag (EXIF 2.32, table 4).
+const ORIENTATION: u16 = 274;
 
 /// Pixels along a side of the blocks that are copied: reads and writes of a quarter turn then stay in the cache.
 const BLOCK: usize = 32;
@@ -10,7 +14,15 @@ const BLOCK: usize = 32;
 /// The orientation that an EXIF block gives; upright where it gives none. Some writers put a JPEG's prefix before it.
 pub(super) fn from_exif(exif: &[u8]) -> Orientation {
     let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
-    Orientation::from_exif_chunk(tiff).unwrap_or(Orientation::NoTransforms)
+    Directory::first(tiff).map_or(Orientation::NoTransforms, |first| of(&first))
+}
+
+/// The orientation that a directory gives; upright where it gives none.
+pub(super) fn of(directory: &Directory) -> Orientation {
+    let value = directory.number(ORIENTATION);
+    let value = value.and_then(|value| u8::try_from(value).ok());
+    let orientation = value.and_then(Orientation::from_exif);
+    orientation.unwrap_or(Orientation::NoTransforms)
 }
 
 /// Turns stored pixels upright.

@@ -1,26 +1,16 @@
-//! Decoders of the `image` crate: GIF and BMP whole, and the last step of TIFF and WebP.
+//! Decoders of the `image` crate: BMP whole, and the last step of TIFF and WebP.
 
 use std::io::Cursor;
 
 use ::image::codecs::bmp::BmpDecoder;
-use ::image::codecs::gif::GifDecoder;
-use ::image::{ImageDecoder, Limits};
+use ::image::{ColorType, ImageDecoder, Limits};
 
 use super::orientation::Orientation;
-use super::rgb::to_rgb;
+use super::rgb::{known, to_rgb};
 use super::{Decoded, Format, ImageError, ImageLimits, RgbImage};
 
 /// What a decoder may take beside its output and as much again: tables, palettes, one compressed strip.
 const WORKSPACE: u64 = 4 << 20;
-
-pub(super) fn decode_gif(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, ImageError> {
-    let decoder =
-        GifDecoder::new(Cursor::new(bytes)).map_err(|error| refusal(Format::Gif, error))?;
-    Ok(Decoded {
-        image: read(Format::Gif, decoder, limits)?,
-        orientation: Orientation::NoTransforms,
-    })
-}
 
 pub(super) fn decode_bmp(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, ImageError> {
     let decoder =
@@ -34,8 +24,18 @@ pub(super) fn decode_bmp(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, 
 /// Runs a decoder that has read its header and nothing more.
 pub(super) fn read(
     format: Format,
+    decoder: impl ImageDecoder,
+    limits: &ImageLimits,
+) -> Result<RgbImage, ImageError> {
+    read_with(format, decoder, limits, |_, _| Ok(()))
+}
+
+/// The same, with the samples changed before they become RGB.
+pub(super) fn read_with(
+    format: Format,
     mut decoder: impl ImageDecoder,
     limits: &ImageLimits,
+    change: impl FnOnce(ColorType, &mut [u8]) -> Result<(), ImageError>,
 ) -> Result<RgbImage, ImageError> {
     let (width, height) = decoder.dimensions();
     limits.check(format, width, height)?;
@@ -56,10 +56,12 @@ pub(super) fn read(
         .set_limits(allowed)
         .map_err(|error| refusal(format, error))?;
     let color = decoder.color_type();
+    known(format, color)?;
     let mut samples = vec![0; size];
     decoder
         .read_image(&mut samples)
         .map_err(|error| refusal(format, error))?;
+    change(color, &mut samples)?;
     RgbImage::new(width, height, to_rgb(format, color, samples)?)
 }
 

@@ -89,10 +89,19 @@ pub(super) fn to_rgb(
             keep_bytes(&mut samples, 8, [HIGH, 2 + HIGH, 4 + HIGH]);
             Ok(samples)
         }
-        other => Err(ImageError::Unsupported {
-            format,
-            detail: format!("samples of type {other:?}"),
-        }),
+        other => Err(unsupported(format, other)),
+    }
+}
+
+/// Refuses samples that [`to_rgb`] does not know, before there is memory for any.
+pub(super) fn known(format: Format, color: ColorType) -> Result<(), ImageError> {
+    to_rgb(format, color, Vec::new()).map(drop)
+}
+
+fn unsupported(format: Format, color: ColorType) -> ImageError {
+    ImageError::Unsupported {
+        format,
+        detail: format!("samples of type {color:?}"),
     }
 }
 

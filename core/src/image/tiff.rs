@@ -3,24 +3,28 @@
 
 use std::io::Cursor;
 
+use ::image::ColorType;
 use ::image::codecs::tiff::TiffDecoder;
 
-use super::orientation::Orientation;
-use super::{Decoded, Format, ImageError, ImageLimits, plain};
+use super::directory::Directory;
+use super::{Decoded, Format, ImageError, ImageLimits, orientation, plain};
 
 const FORMAT: Format = Format::Tiff;
 
-/// Directory entries, by their tags in TIFF 6.0.
+/// The tag of the compression in TIFF 6.0.
 const COMPRESSION: u16 = 259;
-const ORIENTATION: u16 = 274;
+
+/// The tag that says what samples beyond the colours are, and its value for alpha that colours are multiplied with.
+const EXTRA_SAMPLES: u16 = 338;
+const ASSOCIATED_ALPHA: u32 = 1;
 
 /// Values of `Compression`: JPEG as TIFF 6.0 had it, and as it is done since.
-const JPEG: [u16; 2] = [6, 7];
+const JPEG: [u32; 2] = [6, 7];
 
 pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, ImageError> {
     let directory = Directory::first(bytes).ok_or(ImageError::Truncated { format: FORMAT })?;
     if directory
-        .value(COMPRESSION)
+        .number(COMPRESSION)
         .is_some_and(|compression| JPEG.contains(&compression))
     {
         let detail = "JPEG data inside TIFF".to_owned();
@@ -31,53 +35,37 @@ pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<Decoded, Imag
     }
     let decoder =
         TiffDecoder::new(Cursor::new(bytes)).map_err(|error| plain::refusal(FORMAT, error))?;
-    let image = plain::read(FORMAT, decoder, limits)?;
+    let associated = directory.number(EXTRA_SAMPLES) == Some(ASSOCIATED_ALPHA);
+    let image = plain::read_with(FORMAT, decoder, limits, |color, samples| {
+        if associated {
+            divide(color, samples)
+        } else {
+            Ok(())
+        }
+    })?;
     Ok(Decoded {
         image,
-        orientation: directory.orientation(),
+        orientation: orientation::of(&directory),
     })
 }
 
-/// The entries of the first directory, 12 bytes each.
-struct Directory<'a> {
-    entries: &'a [u8],
-    read_u16: fn([u8; 2]) -> u16,
-}
-
-impl<'a> Directory<'a> {
-    fn first(bytes: &'a [u8]) -> Option<Self> {
-        let big_endian = bytes.starts_with(b"MM");
-        let read_u16 = if big_endian {
-            u16::from_be_bytes
-        } else {
-            u16::from_le_bytes
-        };
-        let read_u32 = if big_endian {
-            u32::from_be_bytes
-        } else {
-            u32::from_le_bytes
-        };
-        let start = usize::try_from(read_u32(bytes.get(4..8)?.try_into().ok()?)).ok()?;
-        let (count, rest) = bytes.get(start..)?.split_first_chunk()?;
-        let entries = rest.get(..usize::from(read_u16(*count)) * 12)?;
-        Some(Self { entries, read_u16 })
-    }
-
-    /// The value of a tag of one SHORT, which sits in its entry: tag, type, count, value.
-    fn value(&self, tag: u16) -> Option<u16> {
-        let (entries, _) = self.entries.as_chunks::<12>();
-        let entry = entries
-            .iter()
-            .find(|entry| (self.read_u16)([entry[0], entry[1]]) == tag)?;
-        Some((self.read_u16)([entry[8], entry[9]]))
-    }
-
-    fn orientation(&self) -> Orientation {
-        let value = self
-            .value(ORIENTATION)
-            .and_then(|value| u8::try_from(value).ok());
-        value
-            .and_then(Orientation::from_exif)
-            .unwrap_or(Orientation::NoTransforms)
+/// Divides colours by the alpha that they were multiplied with, as Pillow does (`Convert.c`, `rgba2rgbA` undone by
+/// `rgbA2rgba`): rounded down, and left where nothing is to be seen.
+fn divide(color: ColorType, samples: &mut [u8]) -> Result<(), ImageError> {
+    match color {
+        ColorType::Rgba8 => {
+            for [colors @ .., alpha] in samples.as_chunks_mut::<4>().0 {
+                for color in colors.iter_mut().filter(|_| *alpha > 0) {
+                    let divided = u16::from(*color) * 255 / u16::from(*alpha);
+                    *color = u8::try_from(divided).unwrap_or(u8::MAX);
+                }
+            }
+            Ok(())
+        }
+        ColorType::L8 | ColorType::L16 | ColorType::Rgb8 | ColorType::Rgb16 => Ok(()),
+        _ => Err(ImageError::Unsupported {
+            format: FORMAT,
+            detail: format!("colours that are multiplied with alpha in {color:?}"),
+        }),
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct CostLimits {
     pub(crate) memory: Memory,
     /// For what methods of segmentation take while they work.
     pub(crate) segmentation: Memory,
+    /// For what decoders take while they work.
+    pub(crate) decoding: Memory,
 }
 
 /// Why work is not begun.
@@ -170,8 +172,23 @@ impl CostLimits {
 
     /// A share of the memory for a method of segmentation, once there is room.
     pub(super) async fn segmentation(&self, bytes: u64) -> Result<Share, Excess> {
-        let limit = self.segmentation.bytes();
-        let share = self.segmentation.wait(bytes).await;
-        share.map_err(|NoRoom| Excess::Memory { bytes, limit })
+        waited(&self.segmentation, bytes).await
     }
+
+    /// The same for a decoder, if there is room now.
+    pub(super) fn decoding_now(&self, bytes: u64) -> Option<Share> {
+        let mut share = Share::default();
+        self.decoding.grow(&mut share, bytes).ok().map(|()| share)
+    }
+
+    /// The same, once there is room.
+    pub(super) async fn decoding(&self, bytes: u64) -> Result<Share, Excess> {
+        waited(&self.decoding, bytes).await
+    }
+}
+
+async fn waited(memory: &Memory, bytes: u64) -> Result<Share, Excess> {
+    let limit = memory.bytes();
+    let share = memory.wait(bytes).await;
+    share.map_err(|NoRoom| Excess::Memory { bytes, limit })
 }

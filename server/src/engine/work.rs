@@ -10,6 +10,7 @@ use detcon_core::checkpoint::Tensor;
 use detcon_core::image::{self, ImageError, ImageLimits, RgbImage};
 use detcon_core::preprocess::Preprocess;
 use detcon_inference::{InputTensor, Output, prepared};
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
 use super::batcher::Batcher;
@@ -224,10 +225,22 @@ impl Work {
         let decode = move || {
             let size = image::stored_size(&bytes, &limits).map_err(unusable)?;
             let afforded = work.afford(need(size))?;
+            let _room = work.room_to_decode(&bytes, size)?;
             let decoded = Timings::measure(Phase::Decode, || image::decode(&bytes, &limits));
             Ok((Arc::new(decoded.map_err(unusable)?), afforded))
         };
         self.compute(decode).await?
+    }
+
+    /// Memory for decoding a file of this height and width. Blocks a thread of the pool until there is room: whoever has
+    /// it decodes and waits for nothing.
+    fn room_to_decode(&self, file: &[u8], size: [u32; 2]) -> Result<Share, WorkError> {
+        let (bytes, costs) = (image::decoding_memory(file, size), &self.pipeline.costs);
+        if let Some(share) = costs.decoding_now(bytes) {
+            return Ok(share);
+        }
+        let share = self.in_time(async { Ok(costs.decoding(bytes).await?) });
+        Handle::current().block_on(share)
     }
 
     /// Runs a method of segmentation on the pool, once there are so many bytes for what it takes meanwhile.
@@ -312,13 +325,16 @@ impl Work {
             Image::Ready(input) => return Ok(submit(&model, input)),
             Image::Encoded(bytes) => bytes,
         };
+        let unusable = move |source| WorkError::Image { index, source };
+        let work = self.clone();
         let queued = self.compute(move || {
+            let size = image::stored_size(&bytes, &limits).map_err(unusable)?;
+            let _room = work.room_to_decode(&bytes, size)?;
             let decode = || prepared(&bytes, &limits, model.preprocess());
-            let input = Timings::measure(Phase::Decode, decode)?;
+            let input = Timings::measure(Phase::Decode, decode).map_err(unusable)?;
             Ok(submit(&model, input))
         });
-        let failed = |source| WorkError::Image { index, source };
-        queued.await?.map_err(failed)
+        queued.await?
     }
 
     fn read(&self, answered: Answered) -> Result<Tensor, WorkError> {

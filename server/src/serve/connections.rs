@@ -33,8 +33,11 @@ const CROWDED: Duration = Duration::from_secs(1);
 /// How long connections are waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waits {
-    /// For the head of a request; a connection without one for as long is closed, of whatever version of HTTP.
+    /// For the head of a request, once it has begun; for the first one's, from the beginning; and for the answer to a
+    /// ping of HTTP/2.
     pub(crate) head: Duration,
+    /// For the next request of a connection, of whatever version of HTTP.
+    pub(crate) keep_alive: Duration,
     /// For a client to take some of its answer.
     pub(crate) write: Duration,
     /// For requests in flight, at the end.
@@ -158,7 +161,7 @@ impl Host {
             self.over_tls(stream, &tls).await;
         } else {
             let stream = patient(stream, self.waits);
-            self.connection(stream, false).await;
+            self.connection(stream, Versions::Either).await;
         }
     }
 
@@ -167,8 +170,11 @@ impl Host {
         let handshake = tls.accept(Box::pin(patient(stream, self.waits)));
         match tokio::time::timeout(self.waits.head, handshake).await {
             Ok(Ok(stream)) => {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-                self.connection(stream, http2).await;
+                let versions = match stream.get_ref().1.alpn_protocol() {
+                    Some(HTTP2) => Versions::Two,
+                    _ => Versions::One,
+                };
+                self.connection(stream, versions).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "no TLS was agreed on"),
             Err(_late) => tracing::debug!("no TLS was agreed on in time"),
@@ -178,16 +184,17 @@ impl Host {
     async fn connection(
         mut self,
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
-        http2: bool,
+        versions: Versions,
     ) {
         let (waits, conversation) = (self.waits, Conversation::new());
         let service = {
             let (router, conversation) = (self.router, conversation.clone());
             service_fn(move |request| conversation.clone().answer(router.clone(), request))
         };
-        let builder = builder(waits, http2);
+        let builder = builder(waits, versions);
         let graceful = GracefulShutdown::new();
-        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
+        let stream = Box::pin(conversation.hear(stream));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(graceful.watch(connection));
         let unasked = async {
             let crowded = async {
@@ -195,12 +202,13 @@ impl Host {
                 conversation.idle(CROWDED).await;
             };
             tokio::select! {
-                () = conversation.idle(waits.head) => {}
+                () = conversation.idle(waits.keep_alive) => {}
                 () = crowded => {}
             }
         };
         let ended = tokio::select! {
             ended = &mut connection => ended,
+            () = conversation.head(waits.head) => Ok(()),
             () = unasked => {
                 let finished = tokio::time::timeout(waits.write, finish(connection, graceful));
                 finished.await.unwrap_or(Ok(()))
@@ -238,12 +246,21 @@ async fn finish<T, E>(
     }
 }
 
-fn builder(waits: Waits, http2: bool) -> auto::Builder<Streams> {
+/// Versions of HTTP that a connection may speak.
+#[derive(Clone, Copy, Debug)]
+enum Versions {
+    One,
+    Two,
+    /// Whichever the client begins with (RFC 9113, 3.3: prior knowledge).
+    Either,
+}
+
+fn builder(waits: Waits, versions: Versions) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(Streams { wait: waits.write });
+    // How long a head may take is the conversation's to say: hyper's own clock runs from the answer before it.
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(waits.head)
+        .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD);
     builder
@@ -253,10 +270,10 @@ fn builder(waits: Waits, http2: bool) -> auto::Builder<Streams> {
         .keep_alive_timeout(waits.head)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
-    if http2 {
-        builder.http2_only()
-    } else {
-        builder.http1_only()
+    match versions {
+        Versions::One => builder.http1_only(),
+        Versions::Two => builder.http2_only(),
+        Versions::Either => builder,
     }
 }
 

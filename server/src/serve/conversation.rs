@@ -3,7 +3,7 @@
 //!
 //! A client of HTTP/1 that takes nothing blocks its connection, whose writes have a deadline. One of HTTP/2 blocks a
 //! stream alone and goes on answering pings, so each stream has a deadline of its own, and a connection without requests
-//! is over after a while.
+//! is over after a while. A head that has begun has less time than a connection that waits for its next request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +13,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::Version;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -40,6 +43,10 @@ impl Standstill {
 
     fn set(&self, since: Option<Instant>) {
         self.0.send_replace(since);
+    }
+
+    fn stands(&self) -> bool {
+        self.0.borrow().is_some()
     }
 
     /// Resolves when it has stood still for so long.
@@ -66,8 +73,18 @@ impl Standstill {
 /// The requests of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Conversation {
-    under_way: Arc<Mutex<usize>>,
+    requests: Arc<Mutex<Requests>>,
+    /// Since when there has been none.
     idle: Standstill,
+    /// Since when the head of the next has not been whole.
+    head: Standstill,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    under_way: usize,
+    /// Whether they are streams of HTTP/2, whose clients send pings between them.
+    streams: bool,
 }
 
 /// A request whose answer is not yet taken.
@@ -76,15 +93,39 @@ struct UnderWay(Conversation);
 impl Conversation {
     /// One without a request yet.
     pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            under_way: Arc::default(),
-            idle: Standstill::new(Some(Instant::now())),
+            requests: Arc::default(),
+            idle: Standstill::new(Some(now)),
+            head: Standstill::new(Some(now)),
         }
     }
 
     /// Resolves when there has been no request for so long.
     pub(super) async fn idle(&self, wait: Duration) {
         self.idle.lasted(wait).await;
+    }
+
+    /// Resolves when the head of a request has been under way for so long; the first one's from the beginning.
+    pub(super) async fn head(&self, wait: Duration) {
+        self.head.lasted(wait).await;
+    }
+
+    /// The same stream, heard: what comes where no request is under way is the head of one.
+    pub(super) fn hear<S>(&self, stream: S) -> Heard<S> {
+        let conversation = self.clone();
+        Heard {
+            stream,
+            conversation,
+        }
+    }
+
+    fn heard(&self) {
+        let requests = self.requests.lock();
+        let requests = requests.unwrap_or_else(PoisonError::into_inner);
+        if requests.under_way == 0 && !requests.streams && !self.head.stands() {
+            self.head.set(Some(Instant::now()));
+        }
     }
 
     /// The answer of `router`.
@@ -96,7 +137,7 @@ impl Conversation {
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
-        let under_way = self.begin();
+        let under_way = self.begin(request.version());
         let response = router.oneshot(request.map(Body::new)).await?;
         Ok(response.map(|body| {
             Body::new(Taken {
@@ -107,24 +148,81 @@ impl Conversation {
         }))
     }
 
-    fn begin(self) -> UnderWay {
-        self.count(|under_way| under_way + 1);
+    fn begin(self, version: Version) -> UnderWay {
+        self.change(|requests| {
+            requests.under_way += 1;
+            requests.streams = version == Version::HTTP_2;
+        });
+        self.head.set(None);
         UnderWay(self)
     }
 
-    fn count(&self, change: impl FnOnce(usize) -> usize) {
-        let mut under_way = self
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *under_way = change(*under_way);
-        self.idle.set((*under_way == 0).then(Instant::now));
+    fn change(&self, change: impl FnOnce(&mut Requests)) {
+        let requests = self.requests.lock();
+        let mut requests = requests.unwrap_or_else(PoisonError::into_inner);
+        change(&mut requests);
+        self.idle.set((requests.under_way == 0).then(Instant::now));
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.count(|under_way| under_way - 1);
+        self.0.change(|requests| requests.under_way -= 1);
+    }
+}
+
+pin_project! {
+    /// A stream that tells its conversation when something came.
+    #[derive(Debug)]
+    pub(super) struct Heard<S> {
+        #[pin]
+        stream: S,
+        conversation: Conversation,
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Heard<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let (this, before) = (self.project(), buffer.filled().len());
+        ready!(this.stream.poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            this.conversation.heard();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Heard<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.project().stream.poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.project().stream.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.project().stream.poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        self.project().stream.poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 

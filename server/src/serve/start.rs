@@ -138,6 +138,7 @@ impl Server {
             loaded,
             waits: Waits {
                 head: config.limits.timeout(),
+                keep_alive: config.listen.keep_alive,
                 write: config.limits.timeout(),
                 grace: Duration::from_secs(config.listen.shutdown_grace),
             },

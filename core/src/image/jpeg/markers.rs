@@ -10,9 +10,9 @@ const SCAN: u8 = 0xda;
 const HUFFMAN_TABLES: u8 = 0xc4;
 const QUANTIZATION_TABLES: u8 = 0xdb;
 const RESTART_INTERVAL: u8 = 0xdd;
-const APP0: u8 = 0xe0;
+pub(super) const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
-const ADOBE: u8 = 0xee;
+pub(super) const ADOBE: u8 = 0xee;
 
 /// Tables and scans of a file; encoders write a few dozen. An empty one takes four bytes of a file and ten times that
 /// to remember.
@@ -43,32 +43,59 @@ impl<'a> Segment<'a> {
             .filter(|_| self.marker == APP1)
     }
 
+    /// What a segment of this marker holds.
+    pub(super) fn payload_of(&self, marker: u8) -> Option<&'a [u8]> {
+        (self.marker == marker).then_some(self.payload)
+    }
+
     pub(super) fn shapes_picture(&self) -> bool {
-        let tables = [
-            HUFFMAN_TABLES,
-            QUANTIZATION_TABLES,
-            RESTART_INTERVAL,
-            SCAN,
-            APP0,
-            ADOBE,
-        ];
+        let tables = [HUFFMAN_TABLES, QUANTIZATION_TABLES, RESTART_INTERVAL, SCAN];
         tables.contains(&self.marker) || is_frame(self.marker)
+    }
+
+    fn tells_colors(&self) -> bool {
+        [APP0, ADOBE].contains(&self.marker)
     }
 
     pub(super) fn size(&self) -> usize {
         4 + self.payload.len() + self.entropy.len()
     }
 
-    /// Writes the segment as it was in the file.
-    pub(super) fn write(&self, stream: &mut Vec<u8>) {
-        let length =
-            u16::try_from(self.payload.len() + 2).expect("it was read from a 16-bit length");
-        stream.extend([0xff, self.marker]);
-        stream.extend(length.to_be_bytes());
-        stream.extend(self.payload);
+    /// Writes the segment as it was in the file, with components of other names.
+    pub(super) fn write(&self, rename: impl Fn(u8) -> u8, stream: &mut Vec<u8>) {
+        let start = stream.len() + 4;
+        write(self.marker, self.payload, stream);
+        let names = match self.marker {
+            SCAN => stream[start..]
+                .get_mut(1..)
+                .map(|names| names.chunks_mut(2)),
+            marker if is_frame(marker) => {
+                let names = stream[start..].get_mut(FRAME_HEAD..);
+                names.map(|names| names.chunks_mut(COMPONENT))
+            }
+            _ => None,
+        };
+        let count = self.scan_components().unwrap_or(usize::MAX);
+        for name in names.into_iter().flatten().take(count) {
+            name[0] = rename(name[0]);
+        }
         stream.extend(self.entropy);
     }
 }
+
+/// Writes a segment without entropy-coded bytes.
+pub(super) fn write(marker: u8, payload: &[u8], stream: &mut Vec<u8>) {
+    let length = u16::try_from(payload.len() + 2).expect("it was read from a 16-bit length");
+    stream.extend([0xff, marker]);
+    stream.extend(length.to_be_bytes());
+    stream.extend(payload);
+}
+
+/// Bytes of a frame header before its components, and of each component: its name, its factors of sampling, its table.
+const FRAME_HEAD: usize = 6;
+const COMPONENT: usize = 3;
+/// Most components that are read.
+const COMPONENTS: usize = 4;
 
 /// `SOF0`…`SOF15`; three codes in between mean something else.
 const fn is_frame(marker: u8) -> bool {
@@ -90,7 +117,9 @@ pub(super) struct Frame {
     pub(super) process: Process,
     pub(super) width: u16,
     pub(super) height: u16,
-    components: usize,
+    /// The name of each component, and how finely it is sampled along both sides.
+    components: [(u8, [u8; 2]); COMPONENTS],
+    count: usize,
 }
 
 impl Frame {
@@ -115,26 +144,71 @@ impl Frame {
         if !matches!(components, 1 | 3 | 4) {
             return Err(unsupported(&format!("{components} colour components")));
         }
+        let count = usize::from(components);
+        let listed = segment.payload.get(FRAME_HEAD..).unwrap_or_default();
+        let listed = listed.as_chunks::<COMPONENT>().0;
+        if listed.len() < count {
+            return Err(corrupt("its frame header is too short"));
+        }
+        let mut components = [(0, [1, 1]); COMPONENTS];
+        for (component, [name, factors, _table]) in components.iter_mut().zip(&listed[..count]) {
+            *component = (*name, [factors >> 4, factors & 15]);
+        }
+        check_sampling(&components[..count])?;
         let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
         Ok(Some(Self {
             process,
             width,
             height,
-            components: components.into(),
+            components,
+            count,
         }))
+    }
+
+    /// The names of the components.
+    pub(super) fn identifiers(&self) -> Vec<u8> {
+        self.components().iter().map(|(name, _)| *name).collect()
+    }
+
+    fn components(&self) -> &[(u8, [u8; 2])] {
+        &self.components[..self.count]
     }
 
     /// A baseline picture is one scan of all its components. Separate scans are as valid and hardly ever written; the
     /// decoder loses the last rows of some of them without a word, so they are refused.
     pub(super) fn check_baseline(&self, scans: &[usize]) -> Result<(), ImageError> {
         match scans {
-            [components] if *components == self.components => Ok(()),
-            [first, ..] if *first < self.components => {
+            [components] if *components == self.count => Ok(()),
+            [first, ..] if *first < self.count => {
                 Err(unsupported("a scan for each colour component"))
             }
             _ => Err(corrupt("it repeats its only scan")),
         }
     }
+}
+
+/// Refuses factors of sampling that the decoder makes other colours of, or cannot read: libjpeg reads more.
+fn check_sampling(components: &[(u8, [u8; 2])]) -> Result<(), ImageError> {
+    let valid = |factors: [u8; 2]| factors.iter().all(|factor| (1..=4).contains(factor));
+    if !components.iter().all(|(_, factors)| valid(*factors)) {
+        return Err(corrupt("its factors of sampling are not from 1 to 4"));
+    }
+    // A component that is alone is sampled as finely as the picture, whatever it says.
+    let [(_, luma), others @ ..] = components else {
+        return Ok(());
+    };
+    for (_, factors) in others {
+        if factors[0] > luma[0] || factors[1] > luma[1] {
+            return Err(unsupported("chroma that is sampled more finely than luma"));
+        }
+        let divides = luma[0] % factors[0] == 0 && luma[1] % factors[1] == 0;
+        if !divides || luma[0] == 3 || (luma[1], factors[1]) == (4, 2) {
+            let [[h, v], [own_h, own_v]] = [*luma, *factors];
+            let detail = format!("chroma of {own_h}x{own_v} samples beside {h}x{v} of luma");
+            return Err(unsupported(&detail));
+        }
+    }
+    Ok(())
 }
 
 /// The segments of a file that matter here, and whether its end-of-image marker follows them.
@@ -149,7 +223,7 @@ impl<'a> Segments<'a> {
         let mut segments = Vec::new();
         for segment in markers.by_ref() {
             let segment = segment?;
-            if segment.shapes_picture() || segment.exif().is_some() {
+            if segment.shapes_picture() || segment.tells_colors() || segment.exif().is_some() {
                 segments.push(segment);
             }
             if segments.len() > SEGMENTS {

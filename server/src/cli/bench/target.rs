@@ -1,5 +1,6 @@
 //! The server that load is put on: one that runs elsewhere, or a process of this program's own, which leaves with it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -34,11 +35,22 @@ impl Target {
     /// This program as a server of `models` on a free port of this machine, with further flags as on its command
     /// line.
     pub async fn start(program: &Path, models: &Path, flags: &[String]) -> anyhow::Result<Self> {
+        Self::start_with(program, models, flags, &[]).await
+    }
+
+    /// The same with further variables of the environment.
+    pub async fn start_with(
+        program: &Path,
+        models: &Path,
+        flags: &[String],
+        variables: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let mut process = Command::new(program)
             .arg("--models")
             .arg(models)
             .args(["--listen", "127.0.0.1:0", "--log", "warn"])
             .args(flags)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -92,12 +104,47 @@ impl Target {
     /// Resident memory in bytes, of a process of our own on a system that tells it.
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
+        self.resources().map(|it| it.memory)
+    }
+
+    /// What it has of the system, where it is a process of our own on a system that tells it.
+    #[must_use]
+    pub fn resources(&self) -> Option<Resources> {
         let id = self.process.as_ref()?.id()?;
-        let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{id}/status"))).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-        Some(kibibytes << 10)
+        let place = PathBuf::from(format!("/proc/{id}"));
+        let status = std::fs::read_to_string(place.join("status")).ok()?;
+        let field = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().trim_end_matches(" kB").parse().ok()
+        };
+        let descriptors = std::fs::read_dir(place.join("fd")).ok()?;
+        Some(Resources {
+            memory: field("VmRSS:")? << 10,
+            descriptors: descriptors.count(),
+            threads: field("Threads:")?,
+        })
+    }
+}
+
+/// What a process has of the system.
+#[derive(Clone, Copy, Debug)]
+pub struct Resources {
+    /// Resident memory in bytes.
+    pub memory: u64,
+    /// Files, sockets and more that it has open.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: u64,
+}
+
+impl fmt::Display for Resources {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} MiB resident, {} descriptors, {} threads",
+            self.memory >> 20,
+            self.descriptors,
+            self.threads
+        )
     }
 }

@@ -167,7 +167,9 @@ const fn image_row(error: &ImageError) -> Row {
             Row(413, "image-too-large", "Image too large")
         }
         ImageError::Truncated { .. } => Row(422, "image-truncated", "Image truncated"),
-        ImageError::Unsupported { .. } => Row(422, "image-unsupported", "Image not supported"),
+        ImageError::Unsupported { .. } | ImageError::OtherFormat { .. } => {
+            Row(422, "image-unsupported", "Image not supported")
+        }
         // Damaged, or in a way that is yet to get a row.
         _ => Row(422, "image-corrupt", "Image damaged"),
     }

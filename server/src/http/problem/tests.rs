@@ -21,6 +21,7 @@ fn every() -> Vec<Problem> {
         Problem::BodyIncomplete,
         image(ImageError::Empty),
         image(ImageError::UnknownFormat),
+        image(ImageError::OtherFormat { name: "HEIC" }),
         image(ImageError::TooManyBytes { bytes: 2, limit: 1 }),
         Problem::NotFetched {
             index: 0,

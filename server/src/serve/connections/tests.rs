@@ -28,6 +28,7 @@ const LONG: Duration = Duration::from_mins(10);
 const MOST: usize = 4;
 const PATIENT: Waits = Waits {
     head: LONG,
+    keep_alive: LONG,
     write: LONG,
     grace: LONG,
 };
@@ -68,8 +69,7 @@ async fn rest(mut stream: TcpStream) -> String {
 async fn a_client_that_does_not_finish_its_head_is_let_go() {
     let waits = Waits {
         head: Duration::from_millis(50),
-        write: LONG,
-        grace: LONG,
+        ..PATIENT
     };
     let (address, _stop, _server) = start(Router::new(), waits).await;
     let stream = ask(address, "GET / HTTP/1.1\r\nHost: ").await;
@@ -88,9 +88,8 @@ async fn a_request_that_outlasts_the_grace_is_cut_off() {
         }),
     );
     let waits = Waits {
-        head: LONG,
-        write: LONG,
         grace: Duration::from_millis(10),
+        ..PATIENT
     };
     let (address, stop, server) = start(never, waits).await;
     let stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
@@ -121,9 +120,8 @@ async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
     };
     let large = Router::new().route("/", get(large));
     let waits = Waits {
-        head: LONG,
         write: Duration::from_millis(50),
-        grace: LONG,
+        ..PATIENT
     };
     let (address, stop, server) = start(large, waits).await;
     let stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
@@ -199,8 +197,14 @@ async fn start_secret(router: Router, waits: Waits) -> (SocketAddr, Arc<RootCert
 const fn short_head() -> Waits {
     Waits {
         head: Duration::from_millis(50),
-        write: LONG,
-        grace: LONG,
+        ..PATIENT
+    }
+}
+
+const fn short_keep_alive() -> Waits {
+    Waits {
+        keep_alive: Duration::from_millis(50),
+        ..PATIENT
     }
 }
 
@@ -340,9 +344,59 @@ async fn a_whole_answer_arrives_in_pieces_over_either_version() {
 
 #[tokio::test]
 async fn a_connection_of_http_2_without_requests_is_over_though_it_answers_pings() {
-    let (address, roots) = start_secret(Router::new(), short_head()).await;
-    let (_client, connection) = over_http2(address, roots).await;
+    let router = || Router::new().route("/", get(async || "here"));
+    let (address, roots) = start_secret(router(), short_keep_alive()).await;
+    let (mut client, connection) = over_http2(address, roots).await;
+    let answer = client.send_request(secret_get("/")).await.unwrap();
+    assert_eq!(answer.status(), 200);
     connection.await.unwrap().unwrap(); // with leave
+    // Before the first request it has as long as a head.
+    let (address, roots) = start_secret(router(), short_head()).await;
+    let (_client, connection) = over_http2(address, roots).await;
+    let _ = connection.await.unwrap(); // it is cut
+}
+
+#[tokio::test]
+async fn a_client_that_begins_with_http_2_is_answered_in_it_without_tls() {
+    let version = get(async |request: Request<Body>| format!("{:?}", request.version()));
+    let (address, _stop, _server) = start(Router::new().route("/", version), PATIENT).await;
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut two, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://{address}/"));
+    let answer = two.send_request(request.body(Body::empty()).unwrap()).await;
+    let text = answer.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(text.to_bytes(), "HTTP/2.0");
+    let one = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert!(rest(ask(address, one).await).await.ends_with("HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_its_next_request_longer_than_for_the_rest_of_a_head() {
+    let router = Router::new().route("/", get(async || "here"));
+    let (address, _stop, _server) = start(router, short_head()).await;
+    let whole = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = ask(address, whole).await;
+    let mut answer = [0; 1024];
+    for _ in 0..3 {
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..length].ends_with(b"here"));
+        tokio::time::sleep(short_head().head * 3).await;
+        stream.write_all(whole.as_bytes()).await.unwrap();
+    }
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..length].ends_with(b"here"));
+    // The first bytes of a head are late as soon as a first head would be.
+    stream.write_all(b"GET / HT").await.unwrap();
+    assert_eq!(rest(stream).await, "");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_kept_for_long_enough_is_closed() {
+    let router = Router::new().route("/", get(async || "here"));
+    let (address, _stop, _server) = start(router, short_keep_alive()).await;
+    let stream = ask(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(rest(stream).await.ends_with("here"));
 }
 
 #[tokio::test]

@@ -173,6 +173,37 @@ async fn felzenszwalb_waits_for_its_memory_and_an_image_that_takes_more_than_all
 }
 
 #[tokio::test]
+async fn decoders_wait_for_their_memory_and_an_image_that_takes_more_than_all_is_refused() {
+    let limits = CostLimits {
+        decoding: Memory::new(16 << 10),
+        ..costs()
+    };
+    let uris = [
+        "/v1/embeddings",
+        "/v1/features",
+        "/v1/regions",
+        "/v1/segmentations",
+    ];
+    for uri in uris {
+        let refused = asked(limits.clone(), unasked(), post(uri, black(60, 60))).await;
+        assert_eq!(refused.problem(), (413, "work-too-large"), "{uri}");
+    }
+    let taken = limits.decoding.wait(16 << 10).await.unwrap();
+    let app = costing([("tiny", ready(answers(), 16))], limits.clone());
+    let router = router(app, Protection::default());
+    let hasty = answer(&router, post("/v1/embeddings?timeout_ms=20", black(8, 8)));
+    assert_eq!(hasty.await.problem(), (408, "expired"));
+    let waiting = answer(&router, post("/v1/embeddings", black(8, 8)));
+    let free = async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        drop(taken);
+    };
+    let (found, ()) = tokio::join!(waiting, free);
+    assert_eq!(found.status, 200);
+    assert_eq!(limits.decoding.taken(), 0);
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_given_up_by_the_repository_too() {
     let mut app = costing([("tiny", ready(answers(), 16))], costs());
     let limits = &mut std::sync::Arc::get_mut(&mut app).unwrap().limits;

@@ -15,7 +15,7 @@ use super::layout::{Head, Naming, Pointer, entry, manifest};
 use super::{Remote, RemoteError, cache};
 
 /// Bytes of a part of an upload.
-const PART: usize = 8 << 20;
+pub(super) const PART: usize = 8 << 20;
 /// Parts on their way at the same time.
 const PARTS: usize = 4;
 /// Times that objects are written again which another server removed.

@@ -60,9 +60,13 @@ fn copy(s3: &S3, model: &ModelDirectory) {
 }
 
 fn model(seed: u64) -> (TempDir, ModelDirectory) {
+    model_of("tiny", seed)
+}
+
+fn model_of(spec: &str, seed: u64) -> (TempDir, ModelDirectory) {
     let made = tempfile::tempdir().unwrap();
     let place = made.path().join("a");
-    demo(&place, Existing::Keep, "tiny".parse().unwrap(), seed).unwrap();
+    demo(&place, Existing::Keep, spec.parse().unwrap(), seed).unwrap();
     let model = ModelDirectory::open(&place).unwrap();
     (made, model)
 }

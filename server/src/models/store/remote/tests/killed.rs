@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::models::store::remote::push::PART;
 
 /// The model's objects, by their paths in its folder.
 pub(super) fn objects(s3: &S3) -> BTreeSet<String> {
@@ -123,6 +124,38 @@ fn a_server_killed_at_any_step_of_a_replacement_leaves_readers_the_old_model_or_
             "{seen:?}"
         );
     }
+}
+
+/// Objects that are written in pieces appear as a whole or not at all.
+#[test]
+fn a_server_killed_while_it_writes_an_object_in_pieces_leaves_readers_the_old_model_or_the_new() {
+    let (_made, old) = model(0);
+    let (_made, new) = model_of("resnet18", 1);
+    let pieces = new.manifest().files[file::BACKBONE].bytes / PART as u64;
+    let backbone = |s3: &S3| fs::metadata(object(s3, &new, file::BACKBONE));
+    let s3 = S3::start();
+    write(&s3, &old);
+    let mut kills = 0;
+    for step in (0..).step_by(2) {
+        let cache = tempfile::tempdir().unwrap();
+        let writer = open(&s3, BUCKET, SECRET, cache.path());
+        let asked = kill_after(&s3, step);
+        let pushed = writer.push(&new);
+        s3.ask(|| true);
+        if let Ok(there) = backbone(&s3) {
+            assert_eq!(there.len(), new.manifest().files[file::BACKBONE].bytes);
+        }
+        if asked.load(Ordering::Relaxed) <= step {
+            pushed.unwrap();
+            break;
+        }
+        kills += 1;
+        let found = read(&s3).unwrap().expect("there is a model all the time");
+        assert!([old.digest(), new.digest()].contains(&found.as_str()));
+    }
+    assert_eq!(read(&s3).unwrap().as_deref(), Some(new.digest()));
+    assert!(objects(&s3).is_superset(&expected(&new)));
+    assert!(kills > pieces / 2, "{kills} kills of {pieces} pieces");
 }
 
 #[test]
