@@ -113,9 +113,13 @@ fn another_run_for_the_same_output_is_refused_with_what_differs() {
         told.contains("command: embeddings then, regions now"),
         "{told}"
     );
-    assert!(
-        refused("embeddings", folder.path(), &["--parts", "3"]).contains("parts: 2 then, 3 now")
+    let told = refusal(
+        "embeddings",
+        text(folder.path()),
+        output.path(),
+        &["--parts", "3"],
     );
+    assert!(told.contains("parts: 2 then, 3 now"), "{told}");
     let fewer = sets::folder(&images[1..]);
     assert!(refused("embeddings", fewer.path(), &[]).contains("(input: images of SHA-256 "));
     assert!(files(output.path()) == before);
