@@ -29,7 +29,10 @@ pub(super) fn find(
     } else {
         let address = Address::parse(text)?;
         let place = places.root(&address)?;
-        match place.length(address.name())? {
+        // An object that is nothing that is read is not asked for: of a folder's name, not every store says that it is none.
+        let may_be_file = Kind::of(address.name()).is_some() || !text.contains("://");
+        let length = may_be_file.then(|| place.length(address.name()));
+        match length.transpose()?.flatten() {
             Some(bytes) => return of_file(&address, bytes, columns, places),
             None => below(text, &address, place)?,
         }

@@ -249,7 +249,7 @@ mod tests {
             .collect();
         let order: Vec<_> = (0..arrived.len()).collect();
         let given = batches(&arrived, &order);
-        assert_eq!(given, [vec![1, 2], vec![0], vec![3, 4], vec![5, 6]]);
+        assert_eq!(given, [vec![1, 2], vec![3, 4], vec![0], vec![5, 6]]);
     }
 
     #[test]

@@ -52,6 +52,18 @@ impl Bucket {
         PlaceError::store(self.address(name))
     }
 
+    /// Why there is no list. Of a list's failure the client does not say what kind it is; of an object's it does.
+    fn unlisted(&self, folder: &str, source: object_store::Error) -> PlaceError {
+        use object_store::Error;
+        let probed = runtime().block_on(self.store.head(&self.key(folder).join("part")));
+        match probed {
+            Err(refused @ (Error::Unauthenticated { .. } | Error::PermissionDenied { .. })) => {
+                self.failed(folder)(refused)
+            }
+            Ok(_) | Err(_) => self.failed(folder)(source),
+        }
+    }
+
     async fn write(&self, key: &Key, file: &mut std::fs::File) -> object_store::Result<()> {
         let generic = |source: io::Error| object_store::Error::Generic {
             store: "local disk",
@@ -112,7 +124,7 @@ impl Files for Bucket {
         let listed = self.store.list(Some(&below)).try_collect::<Vec<_>>();
         let listed = runtime().block_on(listed);
         let mut found = Vec::new();
-        for object in listed.map_err(self.failed(folder))? {
+        for object in listed.map_err(|source| self.unlisted(folder, source))? {
             let parts = object.location.prefix_match(&self.prefix);
             let Some(parts) = parts else { continue };
             let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();

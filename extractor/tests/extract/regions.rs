@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use arrow_array::Array as _;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float32Type, Int32Type};
 use base64::Engine as _;
@@ -162,7 +161,7 @@ async fn given_masks_are_the_servers_wherever_they_lie() {
     let mut members = Vec::new();
     for (name, bytes) in &images {
         let key = name.split('.').next().unwrap();
-        let png = sets::mask(bytes).to_png().unwrap();
+        let png = sets::mask(bytes).to_png();
         fs::write(maps.path().join(format!("{key}.png")), &png).unwrap();
         members.extend([
             (name.clone(), bytes.clone()),
@@ -197,7 +196,7 @@ async fn given_masks_are_the_servers_wherever_they_lie() {
     for (name, bytes) in &images {
         let form = Form::new()
             .part("image", Part::bytes(bytes.clone()))
-            .part("mask", Part::bytes(sets::mask(bytes).to_png().unwrap()));
+            .part("mask", Part::bytes(sets::mask(bytes).to_png()));
         let served = server.post("/v1/regions", form).await;
         for output in &outputs[..2] {
             assert_same(&rows(output.path(), name), &served, name);
