@@ -40,11 +40,12 @@ test-images: .deps/images ## holds the image decoders to Pillow on some hundreds
 	$(CARGO) build --locked --package detcon-core --example decode
 	PYTHONPATH=$(abspath .deps/images) $(PYTHON) tests/python/test_images.py --decode target/debug/examples/decode
 
-test-torch: .deps/onnxruntime .deps/torch .deps/engines .deps/clients ## holds imports, exports and the served hub to torchvision, timm, transformers, OpenCV and OpenVINO themselves (fetches 5 GB; apart from `make test`)
-	$(CARGO) build --locked --package detcon-converter --package detcon-server
+test-torch: .deps/onnxruntime .deps/libtorch .deps/torch .deps/engines .deps/clients ## holds imports, exports and the served hub to torchvision, timm, transformers, OpenCV and OpenVINO themselves (fetches 5 GB; apart from `make test`)
+	$(CARGO) build --locked --package detcon-converter --package detcon-server --package detcon-trainer
 	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_torch.py --convert target/debug/detcon-convert --golden tests/golden
 	rm -rf target/test-data/graphs
-	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_symmetric.py --convert target/debug/detcon-convert --golden tests/golden --graphs target/test-data/graphs
+	PYTHONPATH=$(abspath .deps/torch) $(PYTHON) tests/python/test_symmetric.py --convert target/debug/detcon-convert \
+		--train target/debug/detcon-train --golden tests/golden --graphs target/test-data/graphs
 	PYTHONPATH=$(abspath .deps/engines) $(PYTHON) tests/python/test_engines.py --graphs target/test-data/graphs
 	PYTHONPATH=$(abspath .deps/torch):$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug --arch resnet50
 
@@ -106,7 +107,7 @@ openapi: ## writes openapi/ anew from the routes and the manifest's type
 	$(CARGO) run --locked --quiet --package detcon-server --example openapi > openapi/openapi.json
 	$(CARGO) run --locked --quiet --package detcon-core --example manifest_schema > openapi/manifest.schema.json
 
-fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, npy, image, request, archive) for FUZZ_SECONDS
+fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, source, npy, image, request, archive) for FUZZ_SECONDS
 	RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" $(CARGO) fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048
 
 clean: ## removes what was built and fetched, but no models

@@ -1,13 +1,17 @@
 #!/bin/sh
 # The run that learns: ResNet-18 on drawn objects, once with their masks and once with those of other images, for each of
 # SEEDS. It prints how well nearest neighbours classify images by the features before, with shuffled masks, and with true
-# ones.
+# ones. With GO_ON=1 it goes on where it was: runs that are over stay.
 set -eu
 train=${TRAIN:-target/release/detcon-train}
 out=${1:-target/learn}
 steps=${STEPS:-300} seeds=${SEEDS:-0}
-rm -rf "$out"
-"$train" objects --output "$out/objects"
+[ "${GO_ON:-}" ] || rm -rf "$out"
+if [ ! -d "$out/objects" ]; then
+	rm -rf "$out/objects.partial"
+	"$train" objects --output "$out/objects.partial"
+	mv "$out/objects.partial" "$out/objects"
+fi
 for seed in $seeds; do
 	for masks in train shuffled; do
 		"$train" pretrain --recipe trainer/recipes/objects.toml --set duration.steps="$steps" --set seed="$seed" \

@@ -1,96 +1,81 @@
 #!/bin/sh
 # What masks are worth on photographs: ResNet-18 learns from composites with true masks, Felzenszwalb's, those of other
-# images, one region for all, or not at all, for each of SEEDS; each is served and judged by held-out objects (kinds of
-# regions: nearest neighbours and a linear probe) and by a segmentation head on its frozen features (mIoU).
+# images, one region for all, or not at all, for each of SEEDS; each is served and judged by held-out objects (regions:
+# nearest neighbours and a linear probe) and by segmentation heads on its frozen features (mIoU).
 #
-#   SEEDS="0 1 2 3" STEPS=800 IMAGES=4000 scripts/learn_photographs.sh [OUT]
+#   SEEDS="0 1 2 3" STEPS=800 IMAGES=4000 MASKS="untrained whole shuffled felzenszwalb true" scripts/learn_photographs.sh [OUT]
 #
-# The photographs come from Debian packages (apt-get download) and stay in OUT.
+# The photographs come from Debian packages (apt-get download) and stay in OUT. Started again with the same OUT it goes on
+# where it was: what was drawn and judged stays. Several may share an OUT that has its data, each with its own PORT.
 set -eu
 programs=${PROGRAMS:-target/release}
 out=${1:-target/learn-photographs}
-steps=${STEPS:-800} seeds=${SEEDS:-0} images=${IMAGES:-4000} epochs=${EPOCHS:-20} port=${PORT:-18480}
+steps=${STEPS:-800} seeds=${SEEDS:-0} images=${IMAGES:-4000} epochs=${EPOCHS:-60} port=${PORT:-18480}
+arms=${MASKS:-untrained whole shuffled felzenszwalb true}
 recipe=${RECIPE:-trainer/recipes/photographs.toml}
 scripts=$(dirname "$0")
 export PYTHONPATH="${PYTHONPATH:-$(pwd)/.deps/scikit-image}"
+mkdir -p "$out/runs" "$out/models" "$out/results"
 
-if [ ! -d "$out/packages/usr" ]; then
-	mkdir -p "$out/packages"
-	(cd "$out/packages" && apt-get download tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers &&
+if [ ! -d "$out/packages" ]; then
+	rm -rf "$out/packages.partial"
+	mkdir "$out/packages.partial"
+	(cd "$out/packages.partial" && apt-get download tuxpaint-stamps-default mate-backgrounds plasma-workspace-wallpapers &&
 		for package in *.deb; do dpkg -x "$package" .; rm "$package"; done)
+	mv "$out/packages.partial" "$out/packages"
 fi
-rm -rf "$out/data" "$out/shards" "$out/runs" "$out/models" "$out/results.jsonl"
-python3 "$scripts/photographs.py" --packages "$out/packages" --out "$out/data" --images "$images"
-for masks in true shuffled whole; do
-	"$programs/detcon-train" masks --input "$out/data/train" --label-maps "$out/data/masks/$masks" --shards 4 \
-		--output "$out/shards/$masks" >/dev/null
-done
-"$programs/detcon-train" masks --input "$out/data/train" --scale 100 --min-size 150 --shards 4 \
-	--output "$out/shards/felzenszwalb" >/dev/null
+if [ ! -d "$out/data" ]; then
+	rm -rf "$out/data.partial"
+	python3 "$scripts/photographs.py" --packages "$out/packages" --out "$out/data.partial" --images "$images"
+	for masks in true shuffled whole; do
+		"$programs/detcon-train" masks --input "$out/data.partial/train" --label-maps "$out/data.partial/masks/$masks" \
+			--shards 4 --output "$out/data.partial/shards/$masks" >/dev/null
+	done
+	"$programs/detcon-train" masks --input "$out/data.partial/train" --scale 100 --min-size 150 --shards 4 \
+		--output "$out/data.partial/shards/felzenszwalb" >/dev/null
+	mv "$out/data.partial" "$out/data"
+fi
 
-mkdir -p "$out/models"
-classes="$out/data/classes.txt"
-judge() { # MODEL VARIANT SEED
-	"$programs/detcon-train" finetune "$out/models/$1" --images "$out/data/head/images" --labels "$out/data/head/labels" \
-		--validation-images "$out/data/test/images" --validation-labels "$out/data/test/labels" \
-		--classes "$classes" --head kinds --features c4 --size 192 --epochs "$epochs" >/dev/null
-	"$programs/detcon-server" --models "$out/models" --listen "127.0.0.1:$port" --no-playground >"$out/server.log" 2>&1 &
+learn() { # MASKS SEED
+	shards=$1 length=$steps
+	if [ "$1" = untrained ]; then
+		shards=true length=1 # of which the rate is 0
+	fi
+	"$programs/detcon-train" pretrain --recipe "$recipe" --set duration.steps="$length" --set seed="$2" \
+		--set warmup.steps="$((length / 10 + 1))" --data "$out/data/shards/$shards" --run "$out/runs/$1.$2" \
+		--checkpoint-every 100000
+	"$programs/detcon-train" export "$out/runs/$1.$2" --to "$out/models/$1.$2/$1" --force \
+		--license GPL-2.0-or-later >/dev/null
+}
+
+teach() { # MODEL LABELS
+	"$programs/detcon-train" finetune "$1" --images "$out/data/head/images" --labels "$out/data/head/$2" \
+		--validation-images "$out/data/test/images" --validation-labels "$out/data/test/$2" \
+		--classes "$out/data/$2.txt" --head "$2" --features c4 --size 192 --epochs "$epochs" >/dev/null
+}
+
+judge() { # MASKS SEED
+	store=$out/models/$1.$2
+	teach "$store/$1" kinds
+	teach "$store/$1" objects
+	"$programs/detcon-server" --models "$store" --listen "127.0.0.1:$port" --no-playground >"$store.log" 2>&1 &
 	server=$!
 	trap 'kill $server 2>/dev/null || true' EXIT
-	python3 - "http://127.0.0.1:$port/readyz" <<'END'
-import sys, time, urllib.request
-for _ in range(300):
-    try:
-        urllib.request.urlopen(sys.argv[1]).read()
-        break
-    except OSError:
-        time.sleep(0.1)
-else:
-    sys.exit("the server does not start")
-END
-	python3 "$scripts/judge_photographs.py" "http://127.0.0.1:$port" "$out/data" "$1" >"$out/judged.json"
+	python3 "$scripts/judge_photographs.py" "http://127.0.0.1:$port" "$out/data" "$store/$1" "$out/runs/$1.$2" \
+		>"$out/results/$1.$2.partial"
 	kill $server
 	wait $server 2>/dev/null || true
 	trap - EXIT
-	python3 - "$out" "$@" <<'END'
-import json, sys
-out, model, variant, seed = sys.argv[1:]
-manifest = json.load(open(f"{out}/models/{model}/manifest.json"))
-row = {"masks": variant, "seed": int(seed), **json.load(open(f"{out}/judged.json"))}
-row["miou"] = manifest["segmentation_heads"]["kinds"]["quality"]["mean_iou"]
-try:
-    last = json.loads(open(f"{out}/runs/{variant}.{seed}/metrics.jsonl").readlines()[-1])
-    row.update({key: last[key] for key in ("contrast", "floor", "chance")})
-except OSError:
-    pass
-print(json.dumps(row), flush=True)
-open(f"{out}/results.jsonl", "a").write(json.dumps(row) + "\n")
-END
+	mv "$out/results/$1.$2.partial" "$out/results/$1.$2.json"
+	cat "$out/results/$1.$2.json"
 }
 
 for seed in $seeds; do
-	for masks in untrained whole shuffled felzenszwalb true; do
-		shards=$masks length=$steps
-		if [ "$masks" = untrained ]; then
-			shards=true length=1 # of which the rate is 0
+	for masks in $arms; do
+		if [ ! -f "$out/results/$masks.$seed.json" ]; then
+			learn "$masks" "$seed"
+			judge "$masks" "$seed"
 		fi
-		run="$out/runs/$masks.$seed"
-		"$programs/detcon-train" pretrain --recipe "$recipe" --set duration.steps="$length" --set seed="$seed" \
-			--set warmup.steps="$((length / 10 + 1))" --data "$out/shards/$shards" --run "$run" --checkpoint-every 100000
-		"$programs/detcon-train" export "$run" --to "$out/models/$masks-$seed" --license GPL-2.0-or-later >/dev/null
-		judge "$masks-$seed" "$masks" "$seed"
 	done
 done
-python3 - "$out/results.jsonl" <<'END'
-import json, statistics, sys
-rows = [json.loads(line) for line in open(sys.argv[1])]
-figures = ("same_kind", "linear_kind", "same_object", "miou")
-print("| masks | " + " | ".join(figures) + " |\n| --- |" + " --- |" * len(figures))
-for masks in dict.fromkeys(row["masks"] for row in rows):
-    cells = []
-    for figure in figures:
-        values = [row[figure] for row in rows if row["masks"] == masks]
-        spread = f" ± {statistics.stdev(values) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
-        cells.append(f"{statistics.mean(values):.3f}{spread}")
-    print(f"| {masks} | " + " | ".join(cells) + " |")
-END
+python3 "$scripts/judge_photographs.py" --table "$out/results" $arms

@@ -9,9 +9,10 @@ ground is several pieces of wallpapers that are segments themselves, so that a b
 
   OUT/train/a/*.jpg                       images to learn from
   OUT/masks/{true,shuffled,whole}/a/*.png their label maps, those of other images, and one region for all
-  OUT/head/{images,labels}                objects to learn from, by kind, for a segmentation head
-  OUT/test/{images,labels,regions}        objects and wallpapers that were held out: labels by kind, and region 1 to judge
+  OUT/head/{images,kinds,objects}         objects to learn from, for segmentation heads: labels by kind, or 1 for any
+  OUT/test/{images,kinds,objects,regions} objects and wallpapers that were held out, and region 1 to judge
   OUT/test.json                           [[file, object, kind]]
+  OUT/{kinds,objects}.txt                 what the labels mean
 """
 import argparse
 import glob
@@ -129,7 +130,7 @@ def draw_training(rng, out, objects, pool, images):
         image, labels = ground(rng, pool, rng.randint(2, 4))
         first = int(labels.max()) + 1
         for object_number in range(rng.randint(2, 3)):
-            labels[paste(rng, image, varied(rng, pool, rng.choice(objects)[2]), (36, 76))] = first + object_number
+            labels[paste(rng, image, varied(rng, pool, rng.choice(objects)[2]), (40, 84))] = first + object_number
         image.save(out / f"train/a/{number:05d}.jpg", quality=92)
         save(out / "masks/true/a", f"{number:05d}", labels)
         save(out / "masks/whole/a", f"{number:05d}", np.zeros_like(labels))
@@ -145,16 +146,17 @@ def draw_labelled(rng, out, objects, pool, views):
     for number, (name, kind, cutout) in enumerate(objects):
         for view in range(views):
             image, _ = ground(rng, pool, rng.randint(1, 3))
-            labels, regions = np.zeros((2, SIDE, SIDE), np.uint8)
+            kinds, regions = np.zeros((2, SIDE, SIDE), np.uint8)
             other = rng.choice([it for it in objects if it[0] != name])
-            labels[paste(rng, image, varied(rng, pool, other[2]), (36, 60))] = 1 + other[1]
-            mask = paste(rng, image, varied(rng, pool, cutout), (50, 84))
-            labels[mask], regions[mask] = 1 + kind, 1
+            kinds[paste(rng, image, varied(rng, pool, other[2]), (36, 60))] = 1 + other[1]
+            mask = paste(rng, image, varied(rng, pool, cutout), (60, 96))
+            kinds[mask], regions[mask] = 1 + kind, 1
             file = f"{number:03d}_{view}"
             if rng.random() < 0.5:
                 image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.2)))
             image.save(out / f"images/{file}.png")
-            save(out / "labels", file, labels)
+            save(out / "kinds", file, kinds)
+            save(out / "objects", file, np.minimum(kinds, 1))
             save(out / "regions", file, regions)
             rows.append((f"{file}.png", name, KINDS[kind]))
     return rows
@@ -182,7 +184,8 @@ def main():
     draw_labelled(rng, out / "head", known, pool[:cut], 2)
     rows = draw_labelled(rng, out / "test", test, pool[cut:], VIEWS)
     (out / "test.json").write_text(json.dumps(rows))
-    (out / "classes.txt").write_text("\n".join(["ground", *(kind.replace("/", "-") for kind in KINDS)]) + "\n")
+    (out / "kinds.txt").write_text("\n".join(["ground", *(kind.replace("/", "-") for kind in KINDS)]) + "\n")
+    (out / "objects.txt").write_text("ground\nobject\n")
 
 
 if __name__ == "__main__":

@@ -193,10 +193,12 @@ pub(crate) fn settle(
         Convention::Torch(Configured {
             normalization,
             output_stride,
+            stride_in,
         }) => architecture
             .with_padding(Padding::Symmetric)
             .with_normalization(normalization.unwrap_or(Normalization::IMAGENET))
-            .with_output_stride(output_stride.unwrap_or(architecture.output_stride()))?,
+            .with_output_stride(output_stride.unwrap_or(architecture.output_stride()))?
+            .with_stride_in(inside(architecture, stride_in))?,
     };
     let spec = told
         .with_padding(stated.padding.unwrap_or(told.padding()))
@@ -210,6 +212,12 @@ pub(crate) fn settle(
     })
 }
 
+/// Where the stride is, as a configuration says it; blocks without a 1×1 have it in the 3×3 whatever that says.
+fn inside(architecture: ResNetSpec, said: Option<StrideIn>) -> StrideIn {
+    let said = said.filter(|_| architecture.depth().bottleneck());
+    said.unwrap_or(architecture.stride_in())
+}
+
 fn assumed(spec: ResNetSpec, convention: &Convention, stated: &Stated) -> Option<Assumed> {
     let Convention::Torch(configured) = convention else {
         return None;
@@ -218,7 +226,7 @@ fn assumed(spec: ResNetSpec, convention: &Convention, stated: &Stated) -> Option
         spec,
         padding: stated.padding.is_none(),
         normalization: stated.normalization.or(configured.normalization).is_none(),
-        stride_in: stated.stride_in.is_none() && spec.depth().bottleneck(),
+        stride_in: stated.stride_in.or(configured.stride_in).is_none() && spec.depth().bottleneck(),
     };
     (assumed.padding || assumed.normalization || assumed.stride_in).then_some(assumed)
 }

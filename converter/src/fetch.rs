@@ -6,23 +6,26 @@
 mod cache;
 mod client;
 mod listing;
+mod pace;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use detcon_core::digest::sha256_file;
 use ureq::http::Uri;
 
 use crate::progress;
 use cache::{Cache, Entry, Partial};
-use client::{Answer, Client};
+use client::{Answer, Client, Content};
 pub use listing::{Listed, list};
+use pace::Pace;
 
 /// Largest checkpoint that is fetched.
 const MAX_BYTES: u64 = 8 << 30;
 /// Read at a time.
 const CHUNK: usize = 1 << 18;
-/// How often a transfer that breaks off is taken up again, as long as each attempt brings something.
+/// How often a transfer that breaks off is taken up again without anything new having come.
 const ATTEMPTS: usize = 4;
 
 /// How to fetch.
@@ -34,6 +37,18 @@ pub struct FetchOptions {
     pub offline: bool,
     /// What the file's SHA-256 must be, in lower-case hexadecimal digits.
     pub sha256: Option<String>,
+    /// How long a server may send nothing.
+    pub patience: Patience,
+}
+
+/// How long a server may send nothing of an answer that it has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(30))
+    }
 }
 
 /// Why a checkpoint could not be fetched.
@@ -107,6 +122,22 @@ pub enum FetchError {
         /// The one asked for.
         expected: String,
     },
+    /// A folder without a file of weights.
+    #[error("{} is a folder, and none of {expected} is in it: give the file", folder.display())]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// What was looked for.
+        expected: String,
+    },
+    /// An index of shards that cannot be used.
+    #[error("{} is no index of shards: {detail}", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -143,7 +174,12 @@ pub fn fetch(uri: &Uri, options: &FetchOptions, scratch: &Path) -> Result<PathBu
     {
         return checked(uri, &cache, entry, options);
     }
-    let entry = match transfer(uri, &cache, cached.as_ref())? {
+    let transfer = Transfer {
+        uri,
+        cache: &cache,
+        patience: options.patience,
+    };
+    let entry = match transfer.run(cached.as_ref())? {
         Some(entry) => entry,
         None => cached.ok_or_else(|| FetchError::NotCached {
             uri: uri.to_string(),
@@ -171,78 +207,103 @@ fn checked(
     }
 }
 
-/// Nothing where the server says that the cached file is still right.
-fn transfer(uri: &Uri, cache: &Cache, cached: Option<&Entry>) -> Result<Option<Entry>, FetchError> {
-    let client = Client::new(uri);
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let partial = cache.partial();
-        let before = partial.as_ref().map_or(0, |partial| partial.bytes);
-        let etag = cached.and_then(|entry| entry.etag.as_deref());
-        let answer = client.get(partial.as_ref(), etag)?;
-        match receive(uri, cache, partial, answer) {
-            Err(FetchError::Interrupted { read, .. }) if read > before && attempt < ATTEMPTS => {}
-            done => return done,
-        }
-    }
+/// A file on its way into the cache.
+struct Transfer<'t> {
+    uri: &'t Uri,
+    cache: &'t Cache,
+    patience: Patience,
 }
 
-fn receive(
-    uri: &Uri,
-    cache: &Cache,
-    partial: Option<Partial>,
-    answer: Answer,
-) -> Result<Option<Entry>, FetchError> {
-    let (mut body, start) = match answer {
-        Answer::NotModified => return Ok(None),
-        Answer::Whole(body) => (body, 0),
-        Answer::Rest(body) => (body, partial.map_or(0, |partial| partial.bytes)),
-    };
-    let too_large = || FetchError::TooLarge {
-        uri: uri.to_string(),
-    };
-    let length = body.length.map(|length| length.saturating_add(start));
-    if length.is_some_and(|length| length > MAX_BYTES) {
-        return Err(too_large());
-    }
-    let mut output = cache.receive(start, body.etag.as_deref())?;
-    let io = FetchError::io(&cache.partial_data());
-    let bar = progress::receiving(length);
-    let mut chunk = vec![0; CHUNK];
-    let mut read = start;
-    let interrupted = |read, source| FetchError::Interrupted {
-        uri: uri.to_string(),
-        read,
-        source,
-    };
-    loop {
-        let count = body
-            .reader
-            .read(&mut chunk)
-            .map_err(|source| interrupted(read, source))?;
-        if count == 0 {
-            break;
-        }
-        output.write_all(&chunk[..count]).map_err(&io)?;
-        read += count as u64;
-        bar.reach(read);
-        if read > MAX_BYTES {
-            return Err(too_large());
+impl Transfer<'_> {
+    /// Nothing where the server says that the cached file is still right. A transfer that breaks off or stands still is gone
+    /// on with, as long as something came since the last time or the attempts are not used up.
+    fn run(&self, cached: Option<&Entry>) -> Result<Option<Entry>, FetchError> {
+        let client = Client::new(self.uri, self.patience);
+        let mut fruitless = 0;
+        loop {
+            let partial = self.cache.partial();
+            let before = partial.as_ref().map_or(0, |partial| partial.bytes);
+            let etag = cached.and_then(|entry| entry.etag.as_deref());
+            let answer = client.get(partial.as_ref(), etag)?;
+            match self.receive(partial, answer) {
+                Err(FetchError::Interrupted { read, .. }) if fruitless < ATTEMPTS => {
+                    // What cannot be gone on with is fetched from its start, which brings nothing new.
+                    let more = read > before && self.cache.partial().is_some();
+                    fruitless = if more { 0 } else { fruitless + 1 };
+                }
+                done => return done,
+            }
         }
     }
-    if length.is_some_and(|length| length != read) {
-        return Err(interrupted(read, io::ErrorKind::UnexpectedEof.into()));
+
+    fn receive(
+        &self,
+        partial: Option<Partial>,
+        answer: Answer,
+    ) -> Result<Option<Entry>, FetchError> {
+        let (mut body, start) = match answer {
+            Answer::NotModified => return Ok(None),
+            Answer::Whole(body) => (body, 0),
+            Answer::Rest(body) => (body, partial.map_or(0, |partial| partial.bytes)),
+        };
+        self.copy(&mut body, start)?;
+        let io = FetchError::io(&self.cache.partial_data());
+        let (sha256, bytes) = sha256_file(&self.cache.partial_data()).map_err(io)?;
+        let entry = Entry {
+            uri: self.uri.to_string(),
+            etag: body.etag,
+            bytes,
+            sha256,
+        };
+        self.cache.keep(&entry)?;
+        Ok(Some(entry))
     }
-    drop(bar);
-    output.sync_all().map_err(&io)?;
-    let (sha256, bytes) = sha256_file(&cache.partial_data()).map_err(&io)?;
-    let entry = Entry {
-        uri: uri.to_string(),
-        etag: body.etag,
-        bytes,
-        sha256,
-    };
-    cache.keep(&entry)?;
-    Ok(Some(entry))
+
+    /// Writes what comes behind what is there up to `start`.
+    fn copy(&self, body: &mut Content, start: u64) -> Result<(), FetchError> {
+        let length = body.length.map(|length| length.saturating_add(start));
+        if length.is_some_and(|length| length > MAX_BYTES) {
+            return Err(self.too_large());
+        }
+        let mut output = self.cache.receive(start, body.etag.as_deref())?;
+        let io = FetchError::io(&self.cache.partial_data());
+        let bar = progress::receiving(length);
+        let mut pace = Pace::new(start, self.patience);
+        let mut chunk = vec![0; CHUNK];
+        let mut read = start;
+        loop {
+            let next = body.reader.read(&mut chunk);
+            let count = next.map_err(|source| self.interrupted(read, source))?;
+            if count == 0 {
+                break;
+            }
+            output.write_all(&chunk[..count]).map_err(&io)?;
+            read += count as u64;
+            bar.reach(read);
+            if read > MAX_BYTES {
+                return Err(self.too_large());
+            }
+            if pace.stands_still(read) {
+                return Err(self.interrupted(read, io::ErrorKind::TimedOut.into()));
+            }
+        }
+        if length.is_some_and(|length| length != read) {
+            return Err(self.interrupted(read, io::ErrorKind::UnexpectedEof.into()));
+        }
+        output.sync_all().map_err(&io)
+    }
+
+    fn too_large(&self) -> FetchError {
+        FetchError::TooLarge {
+            uri: self.uri.to_string(),
+        }
+    }
+
+    fn interrupted(&self, read: u64, source: io::Error) -> FetchError {
+        FetchError::Interrupted {
+            uri: self.uri.to_string(),
+            read,
+            source,
+        }
+    }
 }

@@ -1,26 +1,31 @@
 //! A published checkpoint in, a model directory out.
 
+mod in_place;
+
 use std::fmt;
 use std::path::Path;
 
 use detcon_core::arch::{Normalization, ResNetSpec};
 use detcon_core::checkpoint::{
-    Checkpoint, FitError, Fitted, MovingAverages, SetAside, SourceArray, SourceTensor,
+    Checkpoint, FitError, Fitted, MovingAverages, SetAside, SourceTensor,
 };
 use detcon_core::files::Existing;
 use detcon_core::model::{Source, declared_beside};
 use detcon_core::names::{Destination, HaikuNames, NamesError, infer_spec};
+
+use in_place::InPlace;
 
 use crate::convention::{Assumed, Convention, ConventionError, Settled, Stated, settle};
 use crate::fetch::{FetchError, FetchOptions};
 use crate::haiku::{HaikuTree, Network};
 use crate::location::{Location, Opened};
 use crate::model_writer::{Model, ModelWriter, WriteError};
-use crate::pickle::{Array, Limits};
+use crate::pickle::Limits;
 use crate::source::{self, Content, SourceError};
 use crate::stem_check::{StemCheck, StemError};
 use crate::timm::{self, ConfigError, Configured};
-use crate::torch::{StateDict, TorchError};
+use crate::torch::{TensorFile, TorchError};
+use crate::transformers;
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -108,6 +113,8 @@ pub struct Imported {
     pub heads: usize,
     /// Source tensors that were not used.
     pub set_aside: usize,
+    /// Which of several networks was taken, and whose way that is.
+    pub taken: Option<String>,
     /// What was taken of the network without being told.
     pub assumed: Option<Assumed>,
     /// How its normalisation fits its weights, where they tell.
@@ -115,12 +122,13 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// What is to be said beside it: what was only assumed, and how the normalisation fits.
+    /// What is to be said beside it: which network was taken, what was only assumed, and how the normalisation fits.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
+        let taken = self.taken.iter().cloned();
         let assumed = self.assumed.iter().map(ToString::to_string);
         let stem = self.stem.iter().map(ToString::to_string);
-        assumed.chain(stem).collect()
+        taken.chain(assumed).chain(stem).collect()
     }
 }
 
@@ -150,11 +158,13 @@ pub fn import(
     let writer = ModelWriter::new(place, options.existing)?;
     let scratch =
         tempfile::tempdir_in(writer.scratch()).map_err(FetchError::io(writer.scratch()))?;
+    let source = &source.resolved()?;
     let mut opened = source.open(&options.fetch, scratch.path())?;
-    let content = source::open(opened.bytes(), options.network, &Limits::default())?;
+    let content = content(&opened, options.network)?;
     let Read {
         layout,
         fitted,
+        taken,
         assumed,
     } = match content {
         Content::Haiku(_) if options.strip_prefix.is_some() => return Err(ImportError::Prefix),
@@ -168,6 +178,7 @@ pub fn import(
     } = fitted;
     let stem = checked_stem(&checkpoint, options)?;
     let imported = Imported {
+        taken,
         assumed,
         stem,
         spec: checkpoint.spec(),
@@ -194,10 +205,19 @@ pub fn import(
     Ok(imported)
 }
 
+/// What is in the files that were opened.
+pub(crate) fn content(opened: &Opened, network: Network) -> Result<Content<'_>, SourceError> {
+    match opened.shards() {
+        Some((shards, tensors)) => source::open_shards(&shards, tensors),
+        None => source::open(opened.bytes(), network, &Limits::default()),
+    }
+}
+
 /// What was read of a source.
 struct Read {
     layout: String,
     fitted: Fitted,
+    taken: Option<String>,
     assumed: Option<Assumed>,
 }
 
@@ -273,31 +293,28 @@ fn read_haiku<'a>(
     Ok(Read {
         layout: tree.layout.to_string(),
         fitted,
+        taken: None,
         assumed,
     })
 }
 
 fn read_torch<'a>(
-    state: StateDict<'a>,
+    state: TensorFile<'a>,
     file: &'a Opened,
     location: &Location,
     options: &ImportOptions,
 ) -> Result<Read, ImportError> {
     let backbone = state.backbone(options.strip_prefix.as_deref())?;
     if options.averages == MovingAverages::Required {
-        state.check_averages(&backbone)?;
+        TensorFile::check_averages(&backbone)?;
     }
     let layout = state.layout(&backbone);
     let convention = torch_convention(&state, location, &options.stated)?;
     let architecture = backbone.architecture();
     let Settled { spec, assumed } = settle(architecture, &convention, &options.stated)?;
-    let unread: Vec<_> = state
-        .set_aside()
-        .iter()
-        .map(|(key, reason)| SetAside {
-            source: key.clone(),
-            reason: (*reason).to_owned(),
-        })
+    let beside = state.beside(&backbone).into_iter();
+    let unread: Vec<_> = beside
+        .map(|(source, reason)| SetAside { source, reason })
         .collect();
     let source = state.into_destinations(&backbone).into_iter();
     let source = source.map(|(key, destination, array)| SourceTensor {
@@ -310,13 +327,14 @@ fn read_torch<'a>(
     Ok(Read {
         layout,
         fitted,
+        taken: backbone.usual().map(str::to_owned),
         assumed,
     })
 }
 
 /// What a state dict says of itself, or the directory that it lies in.
 fn torch_convention(
-    state: &StateDict<'_>,
+    state: &TensorFile<'_>,
     location: &Location,
     stated: &Stated,
 ) -> Result<Convention, ImportError> {
@@ -327,7 +345,13 @@ fn torch_convention(
         return Ok(Convention::Declared(spec));
     }
     Ok(Convention::Torch(match location {
-        Location::File(path) => timm::beside(path, stated.arch.is_some())?,
+        Location::File(path) => {
+            let trusted = stated.arch.is_some();
+            match transformers::beside(path, trusted)? {
+                Some(configured) => configured,
+                None => timm::beside(path, trusted)?,
+            }
+        }
         Location::Address(_) => Configured::default(),
     }))
 }
@@ -337,24 +361,6 @@ fn beside(location: &Location) -> Result<Option<ResNetSpec>, FetchError> {
     match location {
         Location::File(path) => declared_beside(path).map_err(FetchError::io(path)),
         Location::Address(_) => Ok(None),
-    }
-}
-
-/// An array that lets go of the file's memory once it was read.
-struct InPlace<'a> {
-    array: Array<'a>,
-    file: &'a Opened,
-}
-
-impl SourceArray for InPlace<'_> {
-    fn shape(&self) -> &[usize] {
-        self.array.shape()
-    }
-
-    fn to_f32(&self) -> Result<Vec<f32>, String> {
-        let values = self.array.to_f32().map_err(|error| error.to_string());
-        self.file.release(self.array.bytes());
-        values
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread::JoinHandle;
 
-use detcon_core::digest::sha256_file;
+use detcon_core::digest::{sha256, sha256_file};
 use ureq::http::Uri;
 
 use crate::fetch::{FetchError, FetchOptions, fetch};
+use crate::folder::{self, Shards};
 use crate::mapped::MappedFile;
 use crate::published;
 
@@ -92,17 +93,36 @@ impl fmt::Display for Location {
 }
 
 impl Location {
-    /// The bytes that are there, read in place. An address is fetched into the cache, or into `scratch` where there
+    /// The file of weights, where this is a folder as the Hugging Face Hub has them.
+    pub fn resolved(&self) -> Result<Self, FetchError> {
+        match self {
+            Self::File(path) if path.is_dir() => folder::weights(path).map(Self::File),
+            Self::File(_) | Self::Address(_) => Ok(self.clone()),
+        }
+    }
+
+    /// The bytes that are there, read in place. An index of shards stands for its shards. An address is fetched into the cache, or into `scratch` where there
     /// is none, with a progress bar where standard error is a terminal.
     pub fn open(&self, options: &FetchOptions, scratch: &Path) -> Result<Opened, FetchError> {
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Address(uri) => fetch(uri, options, scratch)?,
         };
-        let file = MappedFile::open(&path).map_err(FetchError::io(&path))?;
+        let (paths, tensors) = match self {
+            Self::File(path) if folder::is_index(path) => {
+                let Shards { files, tensors } = folder::shards(path)?;
+                (files, Some(tensors))
+            }
+            Self::File(_) | Self::Address(_) => (vec![path.clone()], None),
+        };
+        let files = paths
+            .iter()
+            .map(|path| MappedFile::open(path).map_err(FetchError::io(path)))
+            .collect::<Result<_, _>>()?;
         let mut opened = Opened {
-            file,
-            digest: Digest::start(path),
+            files,
+            tensors,
+            digest: Digest::start(paths),
         };
         // A file that must be a certain one is not looked into before it is known to be.
         match &options.sha256 {
@@ -116,51 +136,81 @@ impl Location {
     }
 }
 
-/// A file's SHA-256, made on a thread of its own while the file is read.
+/// A file's SHA-256, made on a thread of its own while the file is read; of several, that of what `sha256sum` prints of
+/// them.
 #[derive(Debug)]
 enum Digest {
-    Pending(PathBuf, Option<JoinHandle<io::Result<(String, u64)>>>),
+    Pending(Vec<PathBuf>, Option<JoinHandle<Result<String, FetchError>>>),
     Known(String),
 }
 
 impl Digest {
-    fn start(path: PathBuf) -> Self {
-        let file = path.clone();
-        Self::Pending(path, Some(std::thread::spawn(move || sha256_file(&file))))
+    fn start(paths: Vec<PathBuf>) -> Self {
+        let files = paths.clone();
+        Self::Pending(paths, Some(std::thread::spawn(move || digest_of(&files))))
     }
 
     fn get(&mut self) -> Result<&str, FetchError> {
-        if let Self::Pending(path, thread) = self {
+        if let Self::Pending(paths, thread) = self {
             let made = match thread.take().map(JoinHandle::join) {
                 Some(Ok(made)) => made,
-                Some(Err(_)) | None => sha256_file(path),
+                Some(Err(_)) | None => digest_of(paths),
             };
-            *self = Self::Known(made.map_err(FetchError::io(path))?.0);
+            *self = Self::Known(made?);
         }
         match self {
             Self::Known(sha256) => Ok(sha256),
-            Self::Pending(path, _) => Err(FetchError::io(path)(io::ErrorKind::Other.into())),
+            Self::Pending(paths, _) => {
+                let path = paths.first().cloned().unwrap_or_default();
+                Err(FetchError::io(&path)(io::ErrorKind::Other.into()))
+            }
         }
     }
 }
 
-/// A checkpoint's file, and its digest.
+fn digest_of(paths: &[PathBuf]) -> Result<String, FetchError> {
+    let one = |path: &PathBuf| Ok(sha256_file(path).map_err(FetchError::io(path))?.0);
+    if let [only] = paths {
+        return one(only);
+    }
+    let mut lines = String::new();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        lines.extend([&one(path)?, "  ", &*name, "\n"]);
+    }
+    Ok(sha256(lines.as_bytes()))
+}
+
+/// A checkpoint's file or shards, and their digest.
 #[derive(Debug)]
 pub struct Opened {
-    file: MappedFile,
+    files: Vec<MappedFile>,
+    /// What shards must hold, where they are shards.
+    tensors: Option<Vec<String>>,
     digest: Digest,
 }
 
 impl Opened {
-    /// What is in the file.
+    /// What is in the file, or in the first.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.file.bytes()
+        self.files.first().map_or(&[], MappedFile::bytes)
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn len(&self) -> usize {
+        self.files.iter().map(|file| file.bytes().len()).sum()
+    }
+
+    /// What is in each shard, and the tensors that they must hold, where these are shards.
+    pub(crate) fn shards(&self) -> Option<(Vec<&[u8]>, &[String])> {
+        let tensors = self.tensors.as_deref()?;
+        Some((self.files.iter().map(MappedFile::bytes).collect(), tensors))
     }
 
     /// Lets go of the memory that `part` of the bytes takes.
     pub(crate) fn release(&self, part: &[u8]) {
-        self.file.release(part);
+        self.files.iter().for_each(|file| file.release(part));
     }
 
     /// Its SHA-256.

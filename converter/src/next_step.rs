@@ -14,6 +14,11 @@ const DAMAGED: &str =
 /// The file wants more than data.
 const HOSTILE: &str =
     "do not load it in Python either; detcon-convert inspect lists every global it names";
+/// The file wants something called of which nobody knows what it does.
+const UNKNOWN_CALL: &str = "loading it in Python would call that: where you trust who made it, do so there, and \
+                            torch.save(checkpoint[\"state_dict\"], NEW), or whatever key its weights are under";
+/// The file has no weights by name.
+const SAVE_WEIGHTS: &str = "in Python, torch.save(model.state_dict(), NEW)";
 /// The file asks for more than any checkpoint.
 const EXCESSIVE: &str = "no checkpoint comes near that, so do not use a file of unknown origin";
 /// The file is whole, and something else.
@@ -42,13 +47,18 @@ pub fn next_step(error: &ImportError) -> Option<&'static str> {
     }
 }
 
-const fn fetch(error: &FetchError) -> Option<&'static str> {
+/// The next step after a file was not had.
+#[must_use]
+pub const fn fetch(error: &FetchError) -> Option<&'static str> {
     match error {
         FetchError::Status { .. } | FetchError::TooLarge { .. } => Some(ADDRESS),
-        FetchError::Digest { .. } | FetchError::Answer { .. } => Some(DAMAGED),
+        FetchError::Digest { .. } | FetchError::Answer { .. } | FetchError::Index { .. } => {
+            Some(DAMAGED)
+        }
         FetchError::Redirect { .. } => Some("give the address that it leads to, if you trust it"),
         FetchError::Io { .. } => Some(PATH),
-        FetchError::Unreachable { .. }
+        FetchError::NoWeights { .. }
+        | FetchError::Unreachable { .. }
         | FetchError::Interrupted { .. }
         | FetchError::NotCached { .. } => None,
     }
@@ -57,7 +67,7 @@ const fn fetch(error: &FetchError) -> Option<&'static str> {
 fn source(error: &SourceError) -> Option<&'static str> {
     match error {
         SourceError::Unsupported { .. } => None,
-        SourceError::Npy(_) => Some(DAMAGED),
+        SourceError::Npy(_) | SourceError::Npz(_) | SourceError::Msgpack(_) => Some(DAMAGED),
         SourceError::Pickle(error) => Some(pickle(error)),
         SourceError::Haiku(_) => Some(SOMETHING_ELSE),
         SourceError::Torch(error) => torch(error),
@@ -70,17 +80,17 @@ fn torch(error: &TorchError) -> Option<&'static str> {
             Some(DAMAGED)
         }
         TorchError::Pickle(error) => Some(pickle(error)),
-        TorchError::NoTensors { .. }
-        | TorchError::Dtype { .. }
+        TorchError::NoTensors { .. } => Some(SAVE_WEIGHTS),
+        TorchError::Dtype { .. }
         | TorchError::NoNetwork { .. }
         | TorchError::NoSuchDepth { .. }
         | TorchError::Stem { .. }
         | TorchError::Bottleneck { .. } => Some(SOMETHING_ELSE),
         TorchError::NotAStateDict { .. }
         | TorchError::ByteOrder
-        | TorchError::SeveralStateDicts { .. }
+        | TorchError::WholeObject { .. }
+        | TorchError::NotATensor { .. }
         | TorchError::SeveralNetworks { .. }
-        | TorchError::Outside { .. }
         | TorchError::NoSuchPrefix { .. }
         | TorchError::LookAlike { .. }
         | TorchError::NoAverages { .. } => None,
@@ -96,6 +106,7 @@ const fn pickle(error: &PickleError) -> &'static str {
         | PickleError::Arguments { .. }
         | PickleError::NoState { .. }
         | PickleError::Cyclic { .. } => HOSTILE,
+        PickleError::UnknownCall { .. } => UNKNOWN_CALL,
         PickleError::Limit { .. } | PickleError::IntegerTooLarge { .. } => EXCESSIVE,
         PickleError::PersistentId { .. }
         | PickleError::OutOfBandBuffer { .. }

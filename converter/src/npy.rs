@@ -2,6 +2,8 @@
 //! of one Python object, whose pickle follows the header. Numeric arrays are refused with what they are; the
 //! header's Python literal is read by a small parser of its own, never evaluated.
 
+use crate::pickle::{Array, AxisOrder, ByteOrder, DType, Data, Encoding};
+
 /// The first bytes of every `.npy` file.
 pub const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -48,6 +50,12 @@ pub enum NpyError {
         /// Its shape.
         shape: Vec<usize>,
     },
+    /// An array of something else than numbers.
+    #[error("it is an array of type {descr}: weights are numbers")]
+    Elements {
+        /// NumPy's code of its element type, or `structured`.
+        descr: String,
+    },
     /// Several objects.
     #[error(
         "the file is an array of Python objects of shape {shape:?}: a checkpoint is one object, with shape []"
@@ -60,17 +68,54 @@ pub enum NpyError {
 
 /// Where the pickle of a checkpoint's `.npy` file starts.
 pub fn pickle_start(bytes: &[u8]) -> Result<usize, NpyError> {
+    match header(bytes)? {
+        (Header { descr, shape, .. }, _) if descr != "|O" => {
+            Err(NpyError::PlainArray { descr, shape })
+        }
+        (Header { shape, .. }, _) if !shape.is_empty() => Err(NpyError::SeveralObjects { shape }),
+        (Header { .. }, end) => Ok(end),
+    }
+}
+
+/// The array in a `.npy` file of numbers, whose bytes are `data`.
+pub(crate) fn array<'a>(data: &Data<'a>) -> Result<Array<'a>, NpyError> {
+    let (header, end) = header(data)?;
+    let encoding = encoding(&header.descr, header.fortran_order);
+    let encoding = encoding.ok_or(NpyError::Elements {
+        descr: header.descr,
+    })?;
+    let rest = data.len() - end;
+    Array::new(header.shape, encoding, data.slice(end, rest)).map_err(|_| NpyError::Truncated)
+}
+
+/// The header, and where it ends.
+fn header(bytes: &[u8]) -> Result<(Header, usize), NpyError> {
     let (start, end) = header_range(bytes)?;
     let text = bytes.get(start..end).ok_or(NpyError::Truncated)?;
     let mut literal = Literal { text, at: 0 };
     let header = literal.header().ok_or(NpyError::Malformed {
         offset: start + literal.at,
     })?;
-    match header {
-        Header { descr, shape } if descr != "|O" => Err(NpyError::PlainArray { descr, shape }),
-        Header { shape, .. } if !shape.is_empty() => Err(NpyError::SeveralObjects { shape }),
-        Header { .. } => Ok(end),
-    }
+    Ok((header, end))
+}
+
+/// How elements of a type with this code lie.
+fn encoding(descr: &str, fortran_order: bool) -> Option<Encoding> {
+    let code = descr.trim_start_matches(['<', '>', '|']);
+    let big = descr.starts_with('>');
+    Some(Encoding {
+        dtype: DType::from_code(code)?,
+        byte_order: if big {
+            ByteOrder::Big
+        } else {
+            ByteOrder::Little
+        },
+        axis_order: if fortran_order {
+            AxisOrder::Fortran
+        } else {
+            AxisOrder::C
+        },
+    })
 }
 
 /// Everything before the pickle of a `.npy` file of one object, as NumPy writes it.
@@ -113,6 +158,7 @@ fn header_range(bytes: &[u8]) -> Result<(usize, usize), NpyError> {
 struct Header {
     descr: String,
     shape: Vec<usize>,
+    fortran_order: bool,
 }
 
 /// A reader of the one kind of Python literal that NumPy writes as header.
@@ -139,11 +185,11 @@ impl Literal<'_> {
                 return None;
             }
         }
-        fortran_order?;
         self.peek().is_none().then_some(())?;
         Some(Header {
             descr: descr?,
             shape: shape?,
+            fortran_order: fortran_order?,
         })
     }
 

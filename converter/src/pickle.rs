@@ -1,12 +1,12 @@
 //! An unpickler that executes nothing.
 //!
 //! A pickle is a program for a stack machine that may import and call whatever Python can. This one knows a
-//! short list of constructors of plain data ([`Constructor`]); naming anything else is an error that tells the
-//! name and the place. It reads protocols 0 to 5, borrows array data from the input, and meets every count and
+//! short list of constructors of plain data ([`Constructor`]). Classes that are none make objects that are not built
+//! ([`Value::Opaque`]); what could run code is an error that tells the name and the place. It reads protocols 0 to 5, borrows array data from the input, and meets every count and
 //! length with a cap ([`Limits`]) before it allocates.
 //!
-//! Refused: any global that is not listed, calls of anything else, extension codes, persistent ids, buffers
-//! outside the file, cycles, duplicate keys, bytes after the end, and integers beyond 64 bits.
+//! Refused: any global that could run code, calls of what is not listed, extension codes, persistent ids, buffers
+//! outside the file, cycles, duplicate keys, bytes after the end, and integers beyond 256 bits.
 
 mod allow;
 mod arena;
@@ -16,9 +16,11 @@ mod construct;
 mod dtype;
 mod error;
 mod escape;
+mod foreign;
 mod kind;
 mod limits;
 mod machine;
+mod meaning;
 mod numpy;
 mod op;
 mod reader;
@@ -35,7 +37,7 @@ pub use dtype::{AxisOrder, ByteOrder, DType, Encoding};
 pub use error::{Limit, PickleError};
 pub use kind::Kind;
 pub use limits::Limits;
-pub use machine::GlobalUse;
+pub use machine::{GlobalUse, Verdict};
 pub use shared::{Data, Text};
 pub use storage::{StorageSizes, Storages};
 pub use value::{ClassName, Value};

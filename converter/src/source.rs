@@ -6,17 +6,19 @@ mod kind;
 pub use kind::FileKind;
 
 use crate::haiku::{HaikuError, HaikuTree, Network};
+use crate::msgpack::{self, MsgpackError};
 use crate::npy::{self, NpyError};
+use crate::npz::{self, NpzError};
 use crate::pickle::{self, Globals, Limits, PickleError, Value};
-use crate::torch::{StateDict, TorchError};
+use crate::torch::{Container, TensorFile, TorchError};
 
 /// A checkpoint, by the names that it uses.
 #[derive(Debug)]
 pub enum Content<'a> {
     /// Haiku's modules.
     Haiku(HaikuTree<'a>),
-    /// Torchvision's state dict.
-    Torch(StateDict<'a>),
+    /// Tensors by dotted names.
+    Torch(TensorFile<'a>),
 }
 
 /// Why no value could be read from a file.
@@ -34,6 +36,12 @@ pub enum SourceError {
     /// A pickle that is damaged, hostile, or not a checkpoint.
     #[error(transparent)]
     Pickle(#[from] PickleError),
+    /// A NumPy archive whose arrays cannot be read.
+    #[error(transparent)]
+    Npz(#[from] NpzError),
+    /// Msgpack that is damaged or no checkpoint.
+    #[error(transparent)]
+    Msgpack(#[from] MsgpackError),
     /// A mapping that is no haiku checkpoint.
     #[error(transparent)]
     Haiku(#[from] HaikuError),
@@ -49,30 +57,57 @@ pub fn open<'a>(
     limits: &Limits,
 ) -> Result<Content<'a>, SourceError> {
     match FileKind::of(bytes) {
-        FileKind::PyTorch => Ok(Content::Torch(StateDict::from_archive(bytes, limits)?)),
-        FileKind::LegacyPyTorch => Ok(Content::Torch(StateDict::from_legacy(bytes, limits)?)),
-        FileKind::Safetensors => Ok(Content::Torch(StateDict::from_safetensors(bytes)?)),
+        FileKind::PyTorch => Ok(Content::Torch(TensorFile::from_archive(bytes, limits)?)),
+        FileKind::LegacyPyTorch => Ok(Content::Torch(TensorFile::from_legacy(bytes, limits)?)),
+        FileKind::Safetensors => Ok(Content::Torch(TensorFile::from_safetensors(bytes)?)),
         FileKind::Npy
         | FileKind::Pickle
         | FileKind::Empty
         | FileKind::Npz
+        | FileKind::Msgpack
         | FileKind::Zip
         | FileKind::Gzip
         | FileKind::Hdf5
         | FileKind::GitLfsPointer
         | FileKind::Html
-        | FileKind::Unknown => {
-            let tree = HaikuTree::read(&read(bytes, limits)?, network)?;
-            Ok(Content::Haiku(match tree.devices() {
-                Some(_) => tree.first_device()?,
-                None => tree,
-            }))
-        }
+        | FileKind::Unknown => by_names(read(bytes, limits)?, network),
     }
 }
 
-/// Reads the value in a checkpoint file: a `.npy` file of one object, or a plain pickle.
+/// Reads a network whose tensors lie in several safetensors files, which must hold all that their index names.
+pub fn open_shards<'a>(
+    shards: &[&'a [u8]],
+    tensors: &[String],
+) -> Result<Content<'a>, SourceError> {
+    Ok(Content::Torch(TensorFile::from_shards(shards, tensors)?))
+}
+
+/// What a value holds: haiku's modules, or where it is laid out in none of their ways, a network of dotted names.
+fn by_names(value: Value<'_>, network: Network) -> Result<Content<'_>, SourceError> {
+    match HaikuTree::read(&value, network) {
+        Ok(tree) => Ok(Content::Haiku(match tree.devices() {
+            Some(_) => tree.first_device()?,
+            None => tree,
+        })),
+        Err(error) => match TensorFile::from_value(Container::Arrays, value) {
+            Ok(file) if !file.networks().is_empty() => Ok(Content::Torch(file)),
+            Ok(file) => match file.backbone(None) {
+                Err(told @ TorchError::LookAlike { .. }) => Err(told.into()),
+                _ => Err(error.into()),
+            },
+            Err(_) => Err(error.into()),
+        },
+    }
+}
+
+/// Reads the value in a checkpoint file: a `.npy` file of one object, a plain pickle, NumPy's archive of arrays, or flax's
+/// msgpack.
 pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, SourceError> {
+    match FileKind::of(bytes) {
+        FileKind::Npz => return Ok(npz::read(bytes)?),
+        FileKind::Msgpack => return Ok(msgpack::read(bytes, limits)?),
+        _ => {}
+    }
     Ok(pickle::parse_from(bytes, pickle_start(bytes)?, limits)?)
 }
 
@@ -80,10 +115,10 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Value<'a>, SourceErr
 pub fn globals<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Globals<'a>, SourceError> {
     let kind = FileKind::of(bytes);
     if kind == FileKind::PyTorch {
-        return Ok(StateDict::globals(bytes, limits).map_err(TorchError::from)?);
+        return Ok(TensorFile::globals(bytes, limits).map_err(TorchError::from)?);
     }
     if kind == FileKind::LegacyPyTorch {
-        return Ok(StateDict::legacy_globals(bytes, limits)?);
+        return Ok(TensorFile::legacy_globals(bytes, limits)?);
     }
     Ok(pickle::globals(bytes, pickle_start(bytes)?, limits))
 }
@@ -94,6 +129,7 @@ fn pickle_start(bytes: &[u8]) -> Result<usize, SourceError> {
         FileKind::Pickle => Ok(0),
         kind @ (FileKind::Empty
         | FileKind::Npz
+        | FileKind::Msgpack
         | FileKind::PyTorch
         | FileKind::LegacyPyTorch
         | FileKind::Zip

@@ -140,6 +140,7 @@ pub enum ConfigError {
 pub(crate) struct Configured {
     pub(crate) normalization: Option<Normalization>,
     pub(crate) output_stride: Option<usize>,
+    pub(crate) stride_in: Option<StrideIn>,
 }
 
 /// What timm's configuration beside `file` says; nothing where there is none. With `trusted` the user says which
@@ -197,6 +198,7 @@ fn read(config: &Value) -> Result<Configured, ConfigError> {
     Ok(Configured {
         normalization,
         output_stride,
+        stride_in: None,
     })
 }
 

@@ -1,25 +1,35 @@
-//! Checkpoints from the torch side: state dicts under torchvision's names, in PyTorch's archives, in its older files,
-//! or safetensors.
+//! Checkpoints of tensors by dotted names: state dicts in PyTorch's archives, in its older files, in safetensors, in
+//! pickles of NumPy arrays, and the trees of flax.
 //!
-//! A state dict may lie under a key such as `state_dict`, and its names may start with a prefix such as
-//! `module.encoder.`: both are found where there is one choice, and asked for where there are several.
+//! Such a file is walked whole: every mapping of tensors in it is looked at, and a network is where its names and shapes
+//! are one's, under whatever prefix and in any of the spellings that are known. One is taken; of several the one that
+//! the field takes, where it does; else the user is asked.
 
-mod archive;
+mod beside;
+mod candidate;
+mod choice;
 mod legacy;
 mod look_alike;
+mod mapping;
 mod names;
+mod spelling;
 mod state;
+mod usual;
 
 use std::fmt;
 
 use detcon_core::arch::ResNetSpec;
 use detcon_core::names::Destination;
 
-pub use archive::ArchiveError;
+pub use crate::archive::ArchiveError;
 pub(crate) use legacy::START as LEGACY_START;
 pub use look_alike::LookAlike;
 
 use crate::pickle::{Array, Kind, PickleError};
+use beside::Beside;
+use candidate::Table;
+use mapping::Mapping;
+use spelling::Spelling;
 
 /// Where a state dict was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,34 +38,42 @@ pub enum Container {
     PyTorch,
     /// A safetensors file.
     Safetensors,
+    /// A pickle, a NumPy archive or msgpack.
+    Arrays,
 }
 
-/// A state dict: tensors by name, in the file's order.
+/// A file of tensors by name.
 #[derive(Debug)]
-pub struct StateDict<'a> {
+pub struct TensorFile<'a> {
     container: Container,
-    /// Keys that it lay under, with dots.
-    wrapper: Option<String>,
-    entries: Vec<(String, Array<'a>)>,
-    set_aside: Vec<(String, &'static str)>,
+    mappings: Vec<Mapping<'a>>,
+    /// What lies in no mapping of tensors: the keys that lead there, and what it is.
+    beside: Vec<(Vec<String>, String)>,
     /// What the file says of its network, where this project wrote it.
     declared: Option<ResNetSpec>,
 }
 
-/// Which network a state dict holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The network that is taken of a file.
+#[derive(Clone, Debug)]
 pub struct Backbone {
     architecture: ResNetSpec,
+    table: Table,
+    mapping: usize,
     prefix: String,
-    /// Whether tensors outside the prefix are set aside: the user named it.
-    outside: Outside,
+    spelling: &'static Spelling,
+    place: String,
+    usual: Option<String>,
 }
 
-/// What becomes of tensors whose names do not start with the prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outside {
-    SetAside,
-    Surplus,
+/// A network of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is: the keys that lead to its mapping and the prefix of its names, with dots; empty at the top.
+    pub place: String,
+    /// How its names are spelled.
+    pub spelling: &'static str,
+    /// The network, where the tensors are one's; nothing where they only begin like one.
+    pub architecture: Option<ResNetSpec>,
 }
 
 /// Why a file is no state dict of a ResNet.
@@ -85,17 +103,30 @@ pub enum TorchError {
         /// What it holds.
         found: Kind,
     },
-    /// A mapping without tensors.
-    #[error("no tensors are in the file: its keys are {}", keys.join(", "))]
+    /// No mapping of names to tensors is in the file.
+    #[error("no mapping of names to tensors is in the file: it holds {}", found.join(", "))]
     NoTensors {
-        /// The first few keys.
-        keys: Vec<String>,
+        /// The first few things that it holds.
+        found: Vec<String>,
     },
-    /// Several mappings of tensors.
-    #[error("several state dicts are in the file: {}; save the one that is meant by itself", keys.join(", "))]
-    SeveralStateDicts {
-        /// Their keys.
-        keys: Vec<String>,
+    /// A whole model, whose classes only Python has.
+    #[error(
+        "the file holds an object of {class}, not its weights: in Python, torch.save(torch.load(FILE, \
+         weights_only=False).state_dict(), NEW), if you trust the file"
+    )]
+    WholeObject {
+        /// The object's class.
+        class: String,
+    },
+    /// A parameter that is an object of some class.
+    #[error(
+        "{name} is {what}: only plain tensors are read; in Python, save each as tensor.detach().clone().contiguous()"
+    )]
+    NotATensor {
+        /// The parameter.
+        name: String,
+        /// What stands in its place.
+        what: String,
     },
     /// A tensor's elements are of a type that no weight is.
     #[error("{name} is {dtype}: weights are floats")]
@@ -112,26 +143,19 @@ pub enum TorchError {
         found: Vec<String>,
     },
     /// Several networks, each under its own prefix.
-    #[error("several networks are in here: name one with --strip-prefix, of {}", prefixes.join(", "))]
+    #[error(
+        "{count} networks are in here: name one with --strip-prefix, of {}{}",
+        prefixes.join(", "),
+        if *count > prefixes.len() { " …" } else { "" }
+    )]
     SeveralNetworks {
-        /// Their prefixes.
+        /// How many there are.
+        count: usize,
+        /// Where the first few are.
         prefixes: Vec<String>,
     },
-    /// Tensors beside the one network there is.
-    #[error(
-        "{count} tensors are outside the network under {prefix:?} ({}): --strip-prefix {prefix} leaves them out",
-        names.join(", ")
-    )]
-    Outside {
-        /// The network's prefix.
-        prefix: String,
-        /// How many.
-        count: usize,
-        /// The first few.
-        names: Vec<String>,
-    },
     /// The prefix that was given has no network.
-    #[error("no ResNet has names that start with {prefix:?}; prefixes with one: {}", known.join(", "))]
+    #[error("no ResNet has names that start with {prefix:?}; --strip-prefix may be one of: {}", known.join(", "))]
     NoSuchPrefix {
         /// As given.
         prefix: String,
@@ -190,23 +214,47 @@ pub enum TorchError {
     },
 }
 
-impl<'a> StateDict<'a> {
-    /// Every tensor with its name.
-    #[must_use]
-    pub fn entries(&self) -> &[(String, Array<'a>)] {
-        &self.entries
+impl<'a> TensorFile<'a> {
+    /// Every tensor: where it is in the file, and itself.
+    pub fn entries(&self) -> impl Iterator<Item = (String, &Array<'a>)> {
+        self.mappings.iter().flat_map(|mapping| {
+            let place = mapping.place();
+            let dot = if place.is_empty() { "" } else { "." };
+            let entries = mapping.entries.iter();
+            entries.map(move |entry| (format!("{place}{dot}{}", entry.key), &entry.array))
+        })
     }
 
-    /// What the file has besides, with the reason why it is not used.
+    /// The networks in the file.
     #[must_use]
-    pub fn set_aside(&self) -> &[(String, &'static str)] {
-        &self.set_aside
+    pub fn networks(&self) -> Vec<Found> {
+        let found = choice::all(&self.mappings).into_iter();
+        found
+            .map(|(place, spelling, architecture)| Found {
+                place,
+                spelling,
+                architecture,
+            })
+            .collect()
     }
 
-    /// Tells the network from the names and the stem's shape. `prefix` is in front of every name of the network;
-    /// none means that it is to be found.
-    pub fn backbone(&self, prefix: Option<&str>) -> Result<Backbone, TorchError> {
-        names::backbone(&self.entries, prefix)
+    /// The network to take. `place` says which: where it is in the file, or what its names start with; none means
+    /// that it is to be found.
+    pub fn backbone(&self, place: Option<&str>) -> Result<Backbone, TorchError> {
+        let backbone = choice::choose(&self.mappings, place)?;
+        let names = names::Names::new(&backbone);
+        let others = self.mappings.get(backbone.mapping).map(|it| &it.others);
+        match others
+            .into_iter()
+            .flatten()
+            .find(|it| names.is_parameter(&it.0))
+        {
+            Some((name, what)) => Err(TorchError::NotATensor {
+                name: name.clone(),
+                what: what.clone(),
+            }),
+            None => Ok(backbone),
+        }
     }
 
     /// What the file says of its network.
@@ -216,38 +264,76 @@ impl<'a> StateDict<'a> {
     }
 
     /// Refuses norms none of which has moving averages: names do not tell `GroupNorm` from a batch norm.
-    pub fn check_averages(&self, backbone: &Backbone) -> Result<(), TorchError> {
-        match look_alike::without_averages(&self.entries, &backbone.prefix) {
+    pub fn check_averages(backbone: &Backbone) -> Result<(), TorchError> {
+        match look_alike::without_averages(&backbone.table) {
             Some(tensor) => Err(TorchError::NoAverages { tensor }),
             None => Ok(()),
         }
     }
 
-    /// The tensors, each with where it goes.
+    /// What is not in the network's mapping, with the reason why it is not used: the highest keys under which nothing
+    /// of the network is.
+    #[must_use]
+    pub fn beside(&self, backbone: &Backbone) -> Vec<(String, String)> {
+        let chosen = self.mappings.get(backbone.mapping);
+        let at = chosen.map_or(&[][..], |it| &it.at);
+        let mut rows = Beside::default();
+        for (number, mapping) in self.mappings.iter().enumerate() {
+            if number != backbone.mapping {
+                rows.mapping(mapping, at);
+            }
+        }
+        for (keys, what) in &self.beside {
+            rows.value(keys, what, at);
+        }
+        let others = chosen.into_iter().flat_map(|it| &it.others);
+        let others = others.map(|(name, what)| (name.clone(), format!("no tensor: {what}")));
+        rows.told().chain(others).collect()
+    }
+
+    /// The tensors of the network's mapping, each with where it goes.
     #[must_use]
     pub fn into_destinations(self, backbone: &Backbone) -> Vec<(String, Destination, Array<'a>)> {
-        let known = names::Names::new(backbone.architecture);
-        let destination = |name: &str| match (name.strip_prefix(&backbone.prefix), backbone.outside)
-        {
-            (Some(name), _) => known.destination(name),
-            (None, Outside::SetAside) => Destination::SetAside {
-                reason: format!("its name does not start with {:?}", backbone.prefix),
-            },
-            (None, Outside::Surplus) => Destination::Nowhere,
-        };
-        let entries = self.entries.into_iter();
+        let known = names::Names::new(backbone);
+        let mut mappings = self.mappings.into_iter();
+        let mapping = mappings.nth(backbone.mapping).unwrap_or_default();
+        let entries = mapping.entries.into_iter();
         entries
-            .map(|(name, array)| (name.clone(), destination(&name), array))
+            .map(|entry| (entry.key, known.destination(&entry.name), entry.array))
             .collect()
+    }
+
+    /// The tensors of the network's mapping that are not used, each with the reason.
+    #[must_use]
+    pub fn unused(&self, backbone: &Backbone) -> Vec<(String, String)> {
+        let known = names::Names::new(backbone);
+        let mapping = self.mappings.get(backbone.mapping);
+        let entries = mapping.into_iter().flat_map(|it| &it.entries);
+        let aside = entries.filter_map(|entry| match known.destination(&entry.name) {
+            Destination::SetAside { reason } => Some((entry.key.clone(), reason)),
+            Destination::Backbone { .. } | Destination::Head { .. } | Destination::Nowhere => None,
+        });
+        aside.collect()
     }
 
     /// How the file is laid out, in words.
     #[must_use]
     pub fn layout(&self, backbone: &Backbone) -> String {
         let mut text = self.to_string();
+        let mapping = self.mappings.get(backbone.mapping);
+        let place = mapping.map(Mapping::place).unwrap_or_default();
+        if !place.is_empty() {
+            text.push_str(" in ");
+            text.push_str(&place);
+        }
         if !backbone.prefix.is_empty() {
             text.push_str(", names under ");
             text.push_str(backbone.prefix.trim_end_matches('.'));
+        }
+        if !backbone.spelling.is_torchvisions() {
+            text.push_str(", as ");
+            text.push_str(backbone.spelling.name);
+            text.push_str(" spells them");
         }
         text
     }
@@ -259,17 +345,26 @@ impl Backbone {
     pub const fn architecture(&self) -> ResNetSpec {
         self.architecture
     }
+
+    /// Where it is in the file, with dots: what `--strip-prefix` takes.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Why it was taken, where there were others.
+    #[must_use]
+    pub fn usual(&self) -> Option<&str> {
+        self.usual.as_deref()
+    }
 }
 
-impl fmt::Display for StateDict<'_> {
+impl fmt::Display for TensorFile<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self.container {
             Container::PyTorch => "PyTorch state dict",
             Container::Safetensors => "safetensors state dict",
-        })?;
-        match &self.wrapper {
-            Some(wrapper) => write!(out, " in {wrapper}"),
-            None => Ok(()),
-        }
+            Container::Arrays => "mapping of arrays",
+        })
     }
 }

@@ -338,36 +338,28 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    const fn window(kernel: usize, stride: usize, dilation: usize) -> Window {
-        Window {
-            kernel,
-            stride,
-            dilation,
-        }
-    }
-
     #[test]
     fn same_padding_puts_the_odd_one_at_the_end() {
         let same = |size, window| padded(Padding::Same, size, window);
-        assert_eq!(same(224, window(7, 2, 1)), (112, 2)); // five in all: two before, three after
-        assert_eq!(same(225, window(7, 2, 1)), (113, 3));
-        assert_eq!(same(112, window(3, 2, 1)), (56, 0));
-        assert_eq!(same(7, window(1, 2, 1)), (4, 0));
+        assert_eq!(same(224, Window::of(7, 2, 1)), (112, 2)); // five in all: two before, three after
+        assert_eq!(same(225, Window::of(7, 2, 1)), (113, 3));
+        assert_eq!(same(112, Window::of(3, 2, 1)), (56, 0));
+        assert_eq!(same(7, Window::of(1, 2, 1)), (4, 0));
     }
 
     #[test]
     fn symmetric_padding_puts_half_a_kernel_before() {
         let symmetric = |size, window| padded(Padding::Symmetric, size, window);
-        assert_eq!(symmetric(224, window(7, 2, 1)), (112, 3));
-        assert_eq!(symmetric(225, window(7, 2, 1)), (113, 3));
-        assert_eq!(symmetric(14, window(3, 1, 2)), (14, 2));
+        assert_eq!(symmetric(224, Window::of(7, 2, 1)), (112, 3));
+        assert_eq!(symmetric(225, Window::of(7, 2, 1)), (113, 3));
+        assert_eq!(symmetric(14, Window::of(3, 1, 2)), (14, 2));
     }
 
     #[test]
     fn taps_outside_the_input_are_zero() {
         let mut seen = Vec::new();
         let visit = |out, input| seen.push((out, input));
-        taps(Padding::Same, 4, window(3, 2, 1), 2, visit);
+        taps(Padding::Same, 4, Window::of(3, 2, 1), 2, visit);
         assert_eq!(seen, [(0, 2)]);
     }
 

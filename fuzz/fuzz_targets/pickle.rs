@@ -42,7 +42,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     // PyTorch's files as well, whose pickles name storages beside them.
     if let Ok(Content::Torch(state)) = source::open(bytes, Network::Online, &limits) {
-        let _ = state.backbone(None);
+        let _ = state.networks();
+        if let Ok(backbone) = state.backbone(None) {
+            let _ = (state.beside(&backbone), state.unused(&backbone));
+        }
         for (_, array) in state.entries() {
             let _ = array.to_f32();
         }

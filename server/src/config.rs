@@ -2,6 +2,7 @@
 
 mod engine;
 mod protect;
+mod read;
 mod store;
 mod threads;
 
@@ -21,15 +22,11 @@ use crate::observe::telemetry::{LogFormat, LogSettings};
 
 pub use engine::EngineArguments;
 pub use protect::ProtectArguments;
+pub(crate) use read::listen;
+pub use read::without_empty_variables;
+use read::{DAY, MAX_COUNT, bytes, count, filter, seconds, whole_seconds};
 pub use store::UploadArguments;
 pub(crate) use threads::Threads;
-
-/// Most of anything that is counted: enough for every machine, and below what counters of 32 bits hold.
-const MAX_COUNT: usize = 65_536;
-/// Longest of anything that is waited for, in seconds: what is added to a clock stays on it.
-const DAY: u64 = 86_400;
-/// Most bytes of what is held in memory as a whole: a terabyte, so that sums of a few stay numbers.
-const MAX_BYTES: usize = 1 << 40;
 
 /// Everything that can be set.
 #[derive(Args, Clone, Debug)]
@@ -110,12 +107,13 @@ pub struct ModelArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArguments {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port, `:PORT` for every address; port 0 takes a free one.
     #[arg(
         long,
         env = "DETCON_LISTEN",
         value_name = "ADDR",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = listen
     )]
     pub listen: SocketAddr,
     /// Most connections at the same time; others wait, and those that have no request make room for them [default: half
@@ -262,7 +260,7 @@ pub struct LogArguments {
     )]
     pub log_format: LogFormat,
     /// Least severe events that are logged: error, warn, info, debug, trace, or a filter by module.
-    #[arg(long, env = "DETCON_LOG", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, env = "DETCON_LOG", value_name = "LEVEL", default_value = "info", value_parser = filter)]
     pub log: String,
     /// Address of an OpenTelemetry collector that is sent a trace of each request, over OTLP/HTTP; /v1/traces is added
     /// to it [default: none].
@@ -280,36 +278,6 @@ impl LogArguments {
             collector: self.otlp_endpoint.as_deref(),
         }
     }
-}
-
-/// A span of time from the command line: seconds, decimals allowed, up to a day.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok();
-    let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
-    let seconds = seconds.ok_or("give seconds, from 0 to 86400")?;
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-/// The same in whole seconds, one at least.
-fn whole_seconds(text: &str) -> Result<NonZeroU64, String> {
-    let seconds = text.parse().ok();
-    let seconds = seconds.filter(|seconds: &NonZeroU64| seconds.get() <= DAY);
-    seconds.ok_or_else(|| format!("give whole seconds, from 1 to {DAY}"))
-}
-
-/// Bytes from the command line, of what is held as a whole.
-fn bytes(text: &str) -> Result<usize, String> {
-    let bytes = text.parse().ok();
-    let bytes = bytes.filter(|bytes| (1..=MAX_BYTES).contains(bytes));
-    bytes.ok_or_else(|| format!("give bytes, from 1 to {MAX_BYTES}"))
-}
-
-/// A count from the command line.
-fn count(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse()
-        .ok()
-        .filter(|count: &NonZeroUsize| count.get() <= MAX_COUNT)
-        .ok_or_else(|| format!("give a number from 1 to {MAX_COUNT}"))
 }
 
 #[cfg(test)]

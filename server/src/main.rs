@@ -1,5 +1,6 @@
 //! `detcon-server`: serves embeddings of photographs over HTTP.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -7,7 +8,7 @@ use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 use detcon_server::cli::allocator;
 use detcon_server::cli::bench::{self, BenchArguments};
 use detcon_server::cli::health::{self, HealthArguments};
-use detcon_server::config::Config;
+use detcon_server::config::{Config, without_empty_variables};
 use detcon_server::{Example, GREETING, LineWriter, Server, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,7 +40,7 @@ impl Task {
             .subcommand(health)
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true);
-        let matches = command.get_matches();
+        let matches = without_empty_variables(command).get_matches();
         let parsed = match matches.subcommand() {
             Some(("health", matches)) => {
                 HealthArguments::from_arg_matches(matches).map(Self::Health)
@@ -66,12 +67,27 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Ok(lines) = LineWriter::start(std::io::stderr()) {
-                lines.say(&format!("detcon-server: {error:#}"));
+                lines.say(&format!("detcon-server: {}", said(&error)));
                 lines.finish();
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, those left out that it has told itself.
+fn said(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .fold(error.to_string(), |said, cause| {
+            let cause = cause.to_string();
+            if said.contains(&cause) {
+                said
+            } else {
+                format!("{said}: {cause}")
+            }
+        })
 }
 
 #[tokio::main]
@@ -86,16 +102,30 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
     let out = LineWriter::start(std::io::stdout())?;
     out.say(&format!("{GREETING}{}", server.url()));
-    tokio::spawn(announce(out, server.url(), server.loaded()));
+    let place = (server.url(), config.models.models.clone());
+    tokio::spawn(announce(out, place, server.loaded()));
     Ok(server.serve(shutdown).await?)
 }
 
 /// Says what to try once there is something to try.
-async fn announce(out: LineWriter, url: String, loaded: impl Future<Output = Option<Example>>) {
+async fn announce(
+    out: LineWriter,
+    (url, models): (String, PathBuf),
+    loaded: impl Future<Output = Example>,
+) {
     let query = match loaded.await {
-        Some(Example::Unnamed) => String::new(),
-        Some(Example::Named(name)) => format!("?model={name}"),
-        None => return out.say(&format!("no model is served: {url}/v1/models says why")),
+        Example::Unnamed => String::new(),
+        Example::Named(name) => format!("?model={name}"),
+        Example::Refused => {
+            return out.say(&format!("no model is served: {url}/v1/models says why"));
+        }
+        Example::None => {
+            let models = models.display();
+            return out.say(&format!(
+                "no model is served: {models} holds none; make one with `detcon-convert import CHECKPOINT \
+                 {models}/NAME`, or `detcon-convert demo {models}/NAME` to try, and it is served as soon as it is seen"
+            ));
+        }
     };
     out.say(&format!(
         "try: curl --data-binary @tests/golden/images/astronaut.jpg -H 'Content-Type: image/jpeg' \

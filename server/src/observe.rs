@@ -61,6 +61,15 @@ fn mark(headers: &mut HeaderMap, id: &RequestId, pending: &Pending) {
     }
 }
 
+/// Routes that machines ask every few seconds: a log of them is one that nobody reads.
+const PROBES: [&str; 5] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/v2/health/live",
+    "/v2/health/ready",
+];
+
 /// A request on its way. Dropped before it is finished, its client has left.
 struct Pending {
     metrics: Arc<Metrics>,
@@ -115,7 +124,12 @@ impl Pending {
         self.timings.count(outcome, duration);
         telemetry::answered(&self.span, status, &self.timings);
         let duration_ms = duration.as_secs_f64() * 1e3;
-        tracing::info!(parent: &self.span, status, problem, outcome = outcome.name(), duration_ms, "request");
+        let (span, outcome) = (&self.span, outcome.name());
+        if PROBES.contains(&self.route.as_str()) {
+            tracing::debug!(parent: span, status, problem, outcome, duration_ms, "request");
+        } else {
+            tracing::info!(parent: span, status, problem, outcome, duration_ms, "request");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ const LIBRARY: &str = concat!(
 );
 const PHOTOGRAPH: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../tests/golden/images/coffee.jpg"
+    "/../core/tests/fixtures/baseline_420.jpg"
 );
 
 fn store(models: &[&str]) -> tempfile::TempDir {

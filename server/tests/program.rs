@@ -97,7 +97,6 @@ fn what_it_cannot_start_with_is_one_line_and_exit_code_1() {
             vec!["--models", here, "--listen", "192.0.2.1:1"],
             "--listen",
         ),
-        (vec!["--models", here, "--log", "=!"], "--log"),
         (
             vec!["--models", here, "--api-keys", "/nowhere/keys"],
             "--api-keys /nowhere/keys",
@@ -299,4 +298,121 @@ fn a_closed_standard_output_is_no_panic() {
     kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
     assert!(lines.all(|line| !line.contains("panicked")));
     assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+/// What the program says when it does not start.
+fn refused(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let mut command = program();
+    command
+        .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (name, value)));
+    let output = command.output().unwrap();
+    assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_to_write() {
+    let store = store();
+    let models = store.path().to_str().unwrap();
+    let model = format!("{models}/try");
+    for (arguments, expected) in [
+        (
+            ["--models", models, "--log", "warning"],
+            "error, warn, info",
+        ),
+        (["--models", models, "--listen", "8080"], "127.0.0.1:8080"),
+        (
+            ["--models", models, "--cors-origin", "https://*.example.org"],
+            "each origin, or *",
+        ),
+        (
+            ["--models", &model, "--listen", "127.0.0.1:0"],
+            "is a model itself",
+        ),
+    ] {
+        let said = refused(&arguments, &[]);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    let said = refused(&["--models", "/nowhere/at/all"], &[]);
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+}
+
+#[test]
+fn variables_are_read_as_people_write_them() {
+    let store = store();
+    std::fs::create_dir(store.path().join("lost+found")).unwrap();
+    let mut server = program()
+        .arg("--models")
+        .arg(store.path())
+        .env("DETCON_LISTEN", "localhost:0")
+        .envs([
+            ("DETCON_NO_PLAYGROUND", "1"),
+            ("DETCON_ALLOW_UPLOADS", "Off"),
+        ])
+        .envs([
+            ("DETCON_ALLOW_PRIVATE_ADDRESSES", "false"),
+            ("DETCON_CORS_ORIGIN", ""),
+        ])
+        .envs([
+            ("DETCON_ALLOW_URL", ""),
+            ("DETCON_QUEUE", ""),
+            ("DETCON_LOG", "warn"),
+        ])
+        .spawn()
+        .unwrap();
+    let lines = wait_until_ready(&mut server);
+    assert!(lines.last().unwrap().starts_with("try: curl"), "{lines:?}");
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    let output = server.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("lost+found"), "{said}");
+    let wrong = [("DETCON_NO_PLAYGROUND", "perhaps")];
+    let said = refused(&["--models", "x"], &wrong);
+    assert!(said.contains("true or false"), "{said}");
+}
+
+#[test]
+fn an_empty_store_says_how_a_model_comes_into_it() {
+    let store = tempfile::tempdir().unwrap();
+    let mut server = program()
+        .args(["--listen", "127.0.0.1:0", "--models"])
+        .arg(store.path())
+        .spawn()
+        .unwrap();
+    let lines = wait_until_ready(&mut server);
+    assert!(lines[1].contains("detcon-convert import"), "{lines:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+#[test]
+fn health_asks_a_server_with_tls_by_the_server_s_own_variables() {
+    let (store, keys) = (store(), tempfile::tempdir().unwrap());
+    let made = rcgen::generate_simple_self_signed(["example.org".to_owned()]).unwrap();
+    let (cert, key) = (keys.path().join("cert.pem"), keys.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut server = program()
+        .args(["--listen", "127.0.0.1:0", "--models"])
+        .arg(store.path())
+        .env("DETCON_TLS_CERT", &cert)
+        .env("DETCON_TLS_KEY", &key)
+        .spawn()
+        .unwrap();
+    let lines = wait_until_ready(&mut server);
+    let address = lines[0].rsplit('/').next().unwrap().to_owned();
+    let health = |cert: Option<&std::path::Path>| {
+        let mut command = program();
+        command
+            .args(["health", "--ready"])
+            .env("DETCON_LISTEN", &address);
+        command.envs(cert.map(|cert| ("DETCON_TLS_CERT", cert)));
+        command.status().unwrap().code()
+    };
+    assert_eq!(health(Some(&cert)), Some(0));
+    assert_eq!(health(None), Some(1), "it speaks TLS alone");
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

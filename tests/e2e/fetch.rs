@@ -5,12 +5,17 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use detcon_converter::fetch::{FetchError, FetchOptions, fetch, list};
+use detcon_converter::fetch::{FetchError, FetchOptions, Patience, fetch, list};
 use detcon_converter::import::{ImportOptions, import};
 use detcon_converter::location::Location;
 use detcon_core::digest::sha256;
 use detcon_tests::golden;
+
+/// How long the tests let a server send nothing, and what its standing still may cost at most.
+const PATIENCE: Duration = Duration::from_millis(400);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A request: its first line and its headers.
 #[derive(Clone, Debug)]
@@ -35,6 +40,18 @@ struct Answer {
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
     sent: usize,
+    end: End,
+}
+
+/// What a server does after what it has sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It closes the connection.
+    Close,
+    /// It sends nothing more, and stays.
+    Silence,
+    /// It sends a byte now and then.
+    Trickle,
 }
 
 impl Answer {
@@ -44,6 +61,7 @@ impl Answer {
             headers: Vec::new(),
             body: body.to_vec(),
             sent: body.len(),
+            end: End::Close,
         }
     }
 
@@ -54,6 +72,11 @@ impl Answer {
 
     fn cut(mut self, sent: usize) -> Self {
         self.sent = sent;
+        self
+    }
+
+    fn then(mut self, end: End) -> Self {
+        self.end = end;
         self
     }
 }
@@ -76,7 +99,9 @@ impl Server {
                 let request = read(&stream);
                 let number = log.lock().unwrap().len();
                 log.lock().unwrap().push(request.clone());
-                write(stream, &answer(&request, number));
+                let answer = answer(&request, number);
+                // Connections that stay open do so beside the next.
+                std::thread::spawn(move || write(stream, &answer));
             }
         });
         Self { address, seen }
@@ -115,6 +140,19 @@ fn write(mut stream: TcpStream, answer: &Answer) {
     // A client that has seen enough may be gone already.
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(&answer.body[..answer.sent]);
+    match answer.end {
+        End::Close => {}
+        // Until the client has gone.
+        End::Silence => drop(std::io::copy(&mut stream, &mut std::io::sink())),
+        End::Trickle => {
+            for byte in &answer.body[answer.sent..] {
+                std::thread::sleep(PATIENCE / 10);
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 fn cached(folder: &Path) -> FetchOptions {
@@ -130,6 +168,15 @@ fn body() -> Vec<u8> {
 
 /// A server that breaks off, then serves ranges of a version.
 fn breaking(version: impl Fn(usize) -> &'static str + Send + 'static) -> Server {
+    ending(version, End::Close, 1)
+}
+
+/// The same with the first `times` answers ended so, each after 150 000 bytes more.
+fn ending(
+    version: impl Fn(usize) -> &'static str + Send + 'static,
+    end: End,
+    times: usize,
+) -> Server {
     Server::start(move |request, number| {
         let (body, etag) = (body(), version(number));
         let start = request
@@ -149,12 +196,13 @@ fn breaking(version: impl Fn(usize) -> &'static str + Send + 'static) -> Server 
             ),
             None => Answer::new(200, &body),
         };
-        let sent = if number == 0 {
-            150_000
+        let whole = answer.body.len();
+        let answer = answer.with("ETag", etag);
+        if number < times {
+            answer.cut(whole.min(150_000 / times)).then(end)
         } else {
-            answer.body.len()
-        };
-        answer.with("ETag", etag).cut(sent)
+            answer
+        }
     })
 }
 
@@ -167,6 +215,65 @@ fn a_transfer_that_breaks_off_goes_on_where_it_was() {
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[1].header("range"), Some("bytes=150000-"));
     assert_eq!(requests[1].header("if-range"), Some("\"one\""));
+}
+
+fn impatient(folder: &Path) -> FetchOptions {
+    FetchOptions {
+        patience: Patience(PATIENCE),
+        ..cached(folder)
+    }
+}
+
+#[test]
+fn a_server_that_stands_still_is_asked_for_the_rest() {
+    for end in [End::Silence, End::Trickle] {
+        let server = ending(|_| "\"one\"", end, 1);
+        let folder = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        assert!(server.fetch("/x", &impatient(folder.path())).unwrap() == body());
+        assert!(start.elapsed() < LONGEST);
+        let requests = server.requests();
+        assert_eq!(requests.len(), 2);
+        let range = requests[1].header("range").unwrap();
+        let start: usize = range["bytes=".len()..range.len() - 1].parse().unwrap();
+        assert!((150_000..151_000).contains(&start), "{range}");
+        assert_eq!(requests[1].header("if-range"), Some("\"one\""));
+    }
+}
+
+#[test]
+fn a_transfer_that_goes_on_may_break_off_as_often_as_it_likes() {
+    let server = ending(|_| "\"one\"", End::Close, 10);
+    let folder = tempfile::tempdir().unwrap();
+    assert!(server.fetch("/x", &cached(folder.path())).unwrap() == body());
+    assert_eq!(server.requests().len(), 11);
+}
+
+#[test]
+fn a_server_that_never_sends_more_is_given_up_and_what_came_is_kept() {
+    let server = Server::start(|request, _| {
+        match request.header("range") {
+            None => Answer::new(200, &body()).cut(1000).then(End::Silence),
+            Some(_) => Answer::new(206, &body()[1000..])
+                .with("Content-Range", "bytes 1000-399999/400000")
+                .cut(0)
+                .then(End::Silence),
+        }
+        .with("ETag", "\"one\"")
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let start = Instant::now();
+    let error = server.fetch("/x", &impatient(folder.path())).unwrap_err();
+    assert!(start.elapsed() < LONGEST);
+    assert!(
+        matches!(error, FetchError::Interrupted { read: 1000, .. }),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("run the command again"),
+        "{error}"
+    );
+    assert!(server.requests().len() > 2);
 }
 
 #[test]

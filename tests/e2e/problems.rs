@@ -178,6 +178,14 @@ async fn fields_that_do_not_exist_or_have_the_wrong_type_are_named() {
         .post(setup.service.url(EMBEDDINGS))
         .multipart(form);
     setup.refused(multipart, 400, "unknown-field").await;
+    // Of a part with another name nothing is judged but that.
+    let file = reqwest::multipart::Part::bytes(vec![0xff, 0xd8, 0xff, 0xe0]);
+    let form = reqwest::multipart::Form::new().part("file", file);
+    let multipart = setup
+        .client
+        .post(setup.service.url("/v1/embeddings"))
+        .multipart(form);
+    setup.refused(multipart, 400, "unknown-field").await;
     let form = reqwest::multipart::Form::new().text("model", "tiny");
     let multipart = setup
         .client

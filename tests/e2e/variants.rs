@@ -240,7 +240,7 @@ fn weights_copy(folder: &Path, weights: &Path) -> PathBuf {
 }
 
 #[test]
-fn of_two_networks_one_is_chosen_by_its_prefix() {
+fn of_two_networks_the_usual_one_is_taken_and_said_and_each_is_had_by_its_prefix() {
     let tiny = models::imported("tiny", 0);
     let folder = tempfile::tempdir().unwrap();
     let file = variant(
@@ -248,14 +248,15 @@ fn of_two_networks_one_is_chosen_by_its_prefix() {
         "two",
         Some(&tiny.path().join("model.safetensors")),
     );
-    let error = import_as(&file, "model", &ImportOptions::default())
-        .unwrap_err()
-        .to_string();
+    let (imported, model) = import_as(&file, "usual", &converted()).unwrap();
+    let taken = imported.taken.unwrap();
     assert!(
-        error.contains("\"encoder_q.\"") && error.contains("--strip-prefix"),
-        "{error}"
+        taken.contains("taken was encoder_q, as MoCo does")
+            && taken.contains("--strip-prefix encoder_k"),
+        "{taken}"
     );
-    for (name, prefix) in [("with-dot", "encoder_q."), ("without", "encoder_q")] {
+    assert_eq!(digest(&model), digest(&tiny));
+    for (name, prefix) in [("with-dot", "encoder_k."), ("without", "encoder_q")] {
         let options = ImportOptions {
             strip_prefix: Some(prefix.to_owned()),
             ..converted()
@@ -271,7 +272,7 @@ fn of_two_networks_one_is_chosen_by_its_prefix() {
         ..ImportOptions::default()
     };
     let error = import_as(&file, "none", &options).unwrap_err().to_string();
-    assert!(error.contains("\"encoder_k.\""), "{error}");
+    assert!(error.contains("\"encoder_k\""), "{error}");
 }
 
 #[test]

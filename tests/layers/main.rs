@@ -44,14 +44,14 @@ const MODULES: &[Layers<'_>] = &[
     Layers {
         of: "converter/src",
         names: "commands ensure inspect next_step quantized_import verify export demo import \
-            quantize model_writer self_check stem_check convention timm onnx source location fetch published \
-            haiku torch npy pickle mapped progress",
+            quantize model_writer self_check stem_check convention transformers timm onnx source location folder \
+            fetch published haiku torch npz npy archive msgpack pickle mapped progress",
         exceptions: &[],
     },
     Layers {
         of: "converter/src/pickle",
-        names: "torch numpy construct collect stack machine reader op escape seal arena value \
-            storage array error limits kind allow dtype shared",
+        names: "torch numpy foreign construct collect stack machine reader op escape seal arena value \
+            storage array error limits kind meaning allow dtype shared",
         exceptions: &[],
     },
     Layers {

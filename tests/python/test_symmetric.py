@@ -6,6 +6,7 @@ Each network gets random weights and moving averages and is saved as its own sof
   imported                     the graph against the network itself, at even and odd sizes
   exported                     torchvision, timm and transformers load the files strictly; embeddings equal the network's
   Detectron2                   a forward pass written after its published source computes the same of the exported names
+  trained                      a network that detcon-train trained with symmetric padding, exported, is torchvision's
   fixed sizes                  graphs for test_engines.py, with what they must give, in --graphs
   look-alikes                  timm's and torchvision's own other networks are refused
 
@@ -32,6 +33,7 @@ TOLERANCE = 1e-5
 SIZES = ((224, 224), (160, 225), (65, 97), (96, 64))
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 FIXED = ((224, 224), (96, 160), (65, 97))
+RECIPE = pathlib.Path(__file__).resolve().parents[2] / "trainer/recipes/tiny.toml"
 
 
 def check(what, worst):
@@ -190,6 +192,27 @@ def check_caffe(convert, work):
         check("transformers' caffe", max(error(graph(size), loaded(given(size)).pooler_output.flatten(1)) for size in SIZES))
 
 
+@torch.no_grad()
+def check_trained(convert, train, golden, work):
+    """A few steps with PyTorch's padding and shortcuts; torchvision's own network must compute the same of the export."""
+    run, place, out = work / "run", work / "trained", work / "trained.safetensors"
+    train("pretrain", "--recipe", RECIPE, "--set", 'arch="resnet18+identity"', "--set", 'padding="symmetric"',
+          "--set", "duration.steps=3", "--data", golden / "tfrecord", "--run", run)
+    train("export", run, "--to", place)
+    convert("export", place, "--to", "torchvision", out)
+    network = torchvision.models.resnet18()
+    network.fc = torch.nn.Identity()
+    network.load_state_dict(safetensors.torch.load_file(out), strict=True)
+    network.eval()
+    spec = json.loads((place / "manifest.json").read_text())["spec"]
+    assert spec["padding"] == "symmetric", spec
+    scale = 255 / spec["normalization"]["divisor"]
+    mean, std = (np.array(spec["normalization"][key]) / scale for key in ("mean", "std"))
+    graph = graph_of(place)
+    given = lambda size: pixels(size, mean.tolist(), std.tolist())
+    check("torchvision's resnet18 as it was trained", max(error(graph(size), network(given(size))) for size in SIZES))
+
+
 def check_look_alikes(convert, work):
     """Each is saved as its software saves it; timm's with the config.json that tells what names cannot."""
     for name in ("resnet50d", "resnet50c", "resnet50s", "resnet50t", "resnext50_32x4d", "seresnet50", "ecaresnet50t",
@@ -229,6 +252,7 @@ LACKING = {"resnet50-os16": {"transformers", "detectron2"}, "resnet50-os8": {"tr
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--convert", type=pathlib.Path, required=True, help="the detcon-convert program")
+    parser.add_argument("--train", type=pathlib.Path, required=True, help="the detcon-train program")
     parser.add_argument("--golden", type=pathlib.Path, required=True, help="the folder of golden data")
     parser.add_argument("--graphs", type=pathlib.Path, required=True, help="where graphs of fixed sizes go")
     arguments = parser.parse_args()
@@ -237,6 +261,10 @@ def main():
         done = subprocess.run([arguments.convert, *map(str, command)], capture_output=True, text=True)
         assert done.returncode == (1 if fails else 0), (command, done.stderr)
         return done.stderr
+
+    def train(*command):
+        done = subprocess.run([arguments.train, *map(str, command)], capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr)
 
     arguments.graphs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
@@ -258,6 +286,7 @@ def main():
             convert("import", out, work / f"same-{arch}")
             fixed_graphs(convert, work / f"same-{arch}", f"same-{arch}", arguments.graphs)
         check_caffe(convert, work)
+        check_trained(convert, train, arguments.golden, work)
         check_look_alikes(convert, work)
 
 

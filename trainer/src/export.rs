@@ -18,7 +18,7 @@ use tch::Device;
 
 use crate::learner::{Learner, State, part};
 use crate::network::{Network, Role, Row, table};
-use crate::recipe::{Method, Recipe};
+use crate::recipe::Recipe;
 use crate::run::{RunError, best, list, read_digested, step_of};
 
 mod error;
@@ -98,25 +98,8 @@ pub fn export(run: &Path, place: &Path, options: &ExportOptions) -> Result<Expor
     let checkpoint = find(run, options.at)?;
     // Before the work: a place that is taken is known at once.
     let writer = ModelWriter::new(place, options.existing)?;
-    let (state, digest) = read_digested(&checkpoint).map_err(|error| match error {
-        RunError::Damaged { place, reason } => ExportError::Damaged {
-            others: steps(run)
-                .into_iter()
-                .filter(|&step| Some(step) != step_of(&place))
-                .collect(),
-            place,
-            reason,
-        },
-        other => other.into(),
-    })?;
-    // Schedules take the number of images, networks do not.
-    let mut learner = recipe.learner(recipe.batch, Device::Cpu);
-    learner
-        .restore(&state, Device::Cpu)
-        .map_err(|source| RunError::Foreign {
-            place: checkpoint.clone(),
-            source,
-        })?;
+    let (state, digest) = read_intact(run, &checkpoint)?;
+    let learner = restored(&recipe, &state, &checkpoint)?;
     let Fitted {
         checkpoint: backbone,
         heads,
@@ -124,11 +107,7 @@ pub fn export(run: &Path, place: &Path, options: &ExportOptions) -> Result<Expor
     } = fit(options.weights.of(&learner)?, options.weights, &state)?;
     let training = Training {
         run: name_of(run),
-        method: match recipe.method {
-            Method::DetConB => "detcon-b",
-            Method::DetConS => "detcon-s",
-        }
-        .to_owned(),
+        method: recipe.method.name().to_owned(),
         network: options.weights.name().to_owned(),
         recipe_sha256: sha256(&settings),
         steps: state.step,
@@ -156,6 +135,32 @@ pub fn export(run: &Path, place: &Path, options: &ExportOptions) -> Result<Expor
         license: options.license.clone(),
     })?;
     Ok(exported)
+}
+
+/// The state that a checkpoint holds, and its digest. Where it is damaged, the error names the run's others.
+fn read_intact(run: &Path, checkpoint: &Path) -> Result<(State, String), ExportError> {
+    read_digested(checkpoint).map_err(|error| match error {
+        RunError::Damaged { place, reason } => ExportError::Damaged {
+            others: steps(run)
+                .into_iter()
+                .filter(|&step| Some(step) != step_of(&place))
+                .collect(),
+            place,
+            reason,
+        },
+        other => other.into(),
+    })
+}
+
+/// The run as it was. Schedules take the number of images, networks do not.
+fn restored(recipe: &Recipe, state: &State, checkpoint: &Path) -> Result<Learner, RunError> {
+    let mut learner = recipe.learner(recipe.batch, Device::Cpu);
+    let restored = learner.restore(state, Device::Cpu);
+    restored.map_err(|source| RunError::Foreign {
+        place: checkpoint.to_owned(),
+        source,
+    })?;
+    Ok(learner)
 }
 
 /// The folder's name, also where it is given as `.`.

@@ -11,24 +11,25 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use detcon_core::arch::Stage;
-use detcon_core::checkpoint::{Tensor as Kept, Tensors};
+use detcon_core::checkpoint::Tensors;
 use detcon_core::files::Existing;
 use detcon_core::model::{HeadEntry, HeadQuality, ModelName, ModelUpdate};
-use detcon_core::preprocess::{Preprocess, Scratch};
-use detcon_core::segment::{FeatureMap, HeadKind, SegmentMap, SegmentationHead};
+use detcon_core::preprocess::Preprocess;
+use detcon_core::segment::{FeatureMap, HeadKind, SegmentationHead};
 use rayon::prelude::*;
 use tch::nn::{AdamW, OptimizerConfig as _, VarStore};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use self::folder::{Ids, Pair};
+use self::features::{Exam, Features, Lesson};
+use self::folder::Pair;
 use self::head::{Spread, TrainedHead};
 use crate::frozen::FrozenModel;
 use crate::random::{below, stream};
-use crate::tensor::to_core;
 
 mod classes;
 mod confusion;
 mod error;
+mod features;
 mod folder;
 mod head;
 
@@ -37,11 +38,6 @@ pub use self::confusion::Confusion;
 pub use self::error::FinetuneError;
 pub use self::folder::LabelledFolder;
 
-/// Images that are decoded at once.
-const AT_ONCE: usize = 32;
-/// Pixels of the network's input to a pixel of the labels that are learned from: scores that are interpolated from a
-/// stride of 16 or more say nothing finer, and a loss at every pixel takes most of the time.
-const LABEL_STRIDE: u32 = 4;
 /// What stands for the ignored id in a loss.
 const IGNORED: i64 = -100;
 
@@ -100,22 +96,6 @@ pub enum Progress {
         /// Its mean loss.
         loss: f64,
     },
-}
-
-/// An image to learn from.
-struct Lesson {
-    /// float32 `[C, h, w]` on the CPU.
-    features: Tensor,
-    /// int16 `[H, W]` of a quarter of the network's input, on the CPU; -1 counts for nothing.
-    labels: Tensor,
-}
-
-/// An image to measure with.
-struct Exam {
-    /// `[C, h, w]`.
-    features: Kept,
-    /// At the image's own size.
-    truth: SegmentMap,
 }
 
 /// Trains a head and adds it to the model's directory; gives how good it is.
@@ -216,99 +196,6 @@ fn shuffle<T>(items: &mut [T], random: &mut rand_chacha::ChaCha8Rng) {
     for last in (1..items.len()).rev() {
         items.swap(last, below(last + 1, random));
     }
-}
-
-/// Images to features.
-struct Features<'a, P> {
-    view: Preprocess,
-    settings: &'a FinetuneSettings,
-    done: usize,
-    images: usize,
-    progress: &'a mut P,
-}
-
-impl<P: FnMut(Progress)> Features<'_, P> {
-    fn lessons(
-        &mut self,
-        model: &mut FrozenModel,
-        pairs: &[Pair],
-    ) -> Result<Vec<Lesson>, FinetuneError> {
-        let view = self.view;
-        let ignored = self.settings.ignored;
-        self.of(model, pairs, |features, label| {
-            let input = view.whole_size(label.height(), label.width());
-            let size = input.map(|side| side.div_ceil(LABEL_STRIDE));
-            Lesson {
-                features,
-                labels: nearest(&label, size, ignored),
-            }
-        })
-    }
-
-    fn exams(
-        &mut self,
-        model: &mut FrozenModel,
-        pairs: &[Pair],
-    ) -> Result<Vec<Exam>, FinetuneError> {
-        self.of(model, pairs, |features, truth| Exam {
-            features: to_core(&features),
-            truth,
-        })
-    }
-
-    /// What `make` makes of each image's features `[C, h, w]`, on the CPU, and its label.
-    fn of<T>(
-        &mut self,
-        model: &mut FrozenModel,
-        pairs: &[Pair],
-        make: impl Fn(Tensor, SegmentMap) -> T,
-    ) -> Result<Vec<T>, FinetuneError> {
-        let ids = Ids {
-            classes: self.settings.classes.names().len(),
-            ignored: self.settings.ignored,
-        };
-        let mut found = Vec::with_capacity(pairs.len());
-        for part in pairs.chunks(AT_ONCE) {
-            let read = part.par_iter().map(|pair| {
-                let (pixels, label) = pair.read(ids)?;
-                Ok((self.view.whole(&pixels, &mut Scratch::default()), label))
-            });
-            // One by one: images of one size are rare, and their features are computed once.
-            for (input, label) in read.collect::<Result<Vec<_>, FinetuneError>>()? {
-                let features = model.features(&[&input], self.settings.stage);
-                let features = features.squeeze_dim(0).to_device(Device::Cpu).contiguous();
-                found.push(make(features, label));
-            }
-            self.done += part.len();
-            (self.progress)(Progress::Features {
-                done: self.done,
-                images: self.images,
-            });
-        }
-        Ok(found)
-    }
-}
-
-/// Labels at another size, int16 `[height, width]`: each pixel has the id of the pixel that its middle lies in.
-fn nearest(label: &SegmentMap, [height, width]: [u32; 2], ignored: u16) -> Tensor {
-    let place = |at: u32, output: u32, input: u32| {
-        let middle = (2 * u64::from(at) + 1) * u64::from(input) / (2 * u64::from(output));
-        usize::try_from(middle).unwrap_or(0)
-    };
-    let columns: Vec<usize> = (0..width).map(|x| place(x, width, label.width())).collect();
-    let rows = (0..height).map(|y| place(y, height, label.height()));
-    let line = label.width() as usize;
-    let ids = rows.flat_map(|y| columns.iter().map(move |x| label.ids()[y * line + x]));
-    let ids: Vec<i16> = ids
-        .map(|id| {
-            if id == ignored {
-                -1
-            } else {
-                i16::try_from(id).unwrap_or(-1)
-            }
-        })
-        .collect();
-    Tensor::from_slice(&ids).view([i64::from(height), i64::from(width)])
 }
 
 /// Learns from the lessons; what is learned, as it is served.

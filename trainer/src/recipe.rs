@@ -37,6 +37,17 @@ pub enum Method {
     DetConS,
 }
 
+impl Method {
+    /// As recipes and manifests call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DetConB => "detcon-b",
+            Self::DetConS => "detcon-s",
+        }
+    }
+}
+
 /// A backbone by its name: `resnet50`, `resnet50x2`, `resnet18`, `tiny` …
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

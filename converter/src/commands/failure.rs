@@ -4,9 +4,14 @@ use std::io::{self, ErrorKind};
 use std::process::exit;
 
 use detcon_converter::ensure::EnsureError;
+use detcon_converter::export::ExportError;
+use detcon_converter::fetch::FetchError;
 use detcon_converter::import::ImportError;
-use detcon_converter::next_step::next_step;
+use detcon_converter::next_step::{fetch, next_step};
+use detcon_converter::quantize::QuantizeError;
 use detcon_converter::quantized_import::QuantizedImportError;
+use detcon_converter::verify::VerifyError;
+use detcon_core::model::ModelError;
 
 /// What wrong usage ends the program with; any other failure ends it with 1.
 const USAGE: i32 = 2;
@@ -66,6 +71,12 @@ fn step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     if let Some(QuantizedImportError::Import(error)) = cause.downcast_ref() {
         return next_step(error);
     }
+    if let Some(error) = cause.downcast_ref::<FetchError>() {
+        return fetch(error);
+    }
+    if cannot_be_read(cause) {
+        return Some("give a model directory whose files can be read");
+    }
     match cause.downcast_ref::<io::Error>()?.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             Some("free some space, or give a place on another disk")
@@ -74,5 +85,21 @@ fn step(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
             Some("give a place that may be written")
         }
         _ => None,
+    }
+}
+
+/// Whether a model directory or a file of one could not be read: there is nothing to be written there.
+fn cannot_be_read(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let model = |error: &ModelError| matches!(error, ModelError::Io { .. });
+    match cause.downcast_ref::<VerifyError>() {
+        Some(VerifyError::Io { .. }) => return true,
+        Some(VerifyError::Model(error)) => return model(error),
+        _ => {}
+    }
+    match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(ExportError::Model(error)), _) | (_, Some(QuantizeError::Model(error))) => {
+            model(error)
+        }
+        _ => false,
     }
 }

@@ -1,9 +1,11 @@
 //! How a command fetches what is at an address.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
-use detcon_converter::fetch::FetchOptions;
+use detcon_converter::fetch::{FetchOptions, Patience};
 
 /// The folder below a user's cache.
 const FOLDER: &str = "detcon";
@@ -20,6 +22,9 @@ pub(crate) struct FetchArguments {
     /// What the checkpoint's SHA-256 must be.
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     sha256: Option<String>,
+    /// Seconds that a server may send nothing before the transfer is begun anew where it broke off.
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    stall_timeout: NonZeroU32,
     /// The user's cache directory, as the XDG base directory specification says.
     #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
     xdg_cache_home: Option<PathBuf>,
@@ -46,6 +51,7 @@ impl FetchArguments {
                 .or_else(|| user.map(|cache| cache.join(FOLDER))),
             offline: self.offline,
             sha256: self.sha256.clone(),
+            patience: Patience(Duration::from_secs(self.stall_timeout.get().into())),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Where a checkpoint holds parameters only, start the moving averages at mean 0 and variance 1.
     #[arg(long)]
     fresh_moving_averages: bool,
-    /// For PyTorch and safetensors files: take the network whose names start with this, and set others aside.
+    /// For files of tensors by dotted names: which network to take, by its place as inspect shows it.
     #[arg(long, value_name = "PREFIX")]
     strip_prefix: Option<String>,
     #[command(flatten)]

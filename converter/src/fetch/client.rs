@@ -12,8 +12,8 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body};
 
-use super::FetchError;
 use super::cache::Partial;
+use super::{FetchError, Patience};
 
 /// How long to wait for a connection, and then for the first bytes of an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,11 +42,15 @@ pub(super) struct Content {
 /// A client for one address.
 pub(super) struct Client {
     uri: Uri,
+    patience: Patience,
 }
 
 impl Client {
-    pub(super) fn new(uri: &Uri) -> Self {
-        Self { uri: uri.clone() }
+    pub(super) fn new(uri: &Uri, patience: Patience) -> Self {
+        Self {
+            uri: uri.clone(),
+            patience,
+        }
     }
 
     /// Asks for the file: for what is missing of `partial`, or for all of it unless it is `cached` already.
@@ -116,7 +120,7 @@ impl Client {
         headers: &[(header::HeaderName, String)],
     ) -> Result<Response<Body>, FetchError> {
         let mut at = self.uri.clone();
-        let mut agent = agent(Addresses::Any);
+        let mut agent = agent(Addresses::Any, self.patience);
         for _ in 0..=MAX_REDIRECTS {
             let request = headers
                 .iter()
@@ -139,7 +143,7 @@ impl Client {
             let next = resolve(&at, &target).ok_or_else(|| refused("that is no address"))?;
             if (next.scheme(), next.authority()) != (at.scheme(), at.authority()) {
                 elsewhere(&next).map_err(refused)?;
-                agent = self::agent(Addresses::Public);
+                agent = self::agent(Addresses::Public, self.patience);
             }
             at = next;
         }
@@ -151,10 +155,12 @@ impl Client {
     }
 }
 
-fn agent(addresses: Addresses) -> Agent {
+fn agent(addresses: Addresses, patience: Patience) -> Agent {
     let config = Config::builder()
         .timeout_connect(Some(ANSWER_TIMEOUT))
         .timeout_recv_response(Some(ANSWER_TIMEOUT))
+        // Each read of the body: a whole one may take hours.
+        .timeout_per_read(Some(patience.0))
         .max_redirects(0)
         .http_status_as_error(false)
         .build();

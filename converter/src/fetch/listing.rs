@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
 
-use super::FetchError;
 use super::client::Client;
+use super::{FetchError, Patience};
 
 /// Longest page that is read.
 const MAX_PAGE: u64 = 16 << 20;
@@ -50,7 +50,7 @@ pub fn list(endpoint: &str, bucket: &str) -> Result<Vec<Listed>, FetchError> {
     let mut token = None;
     for _ in 0..MAX_PAGES {
         let uri = page_uri(endpoint, bucket, token.as_deref());
-        let client = Client::new(&uri);
+        let client = Client::new(&uri, Patience::default());
         let text = client.text(MAX_PAGE)?;
         let page: Page = serde_json::from_str(&text)
             .map_err(|error| client.unusable(format!("it is no listing: {error}")))?;

@@ -52,6 +52,7 @@ pub(super) fn read<'a>(value: &Value<'a>, network: Network) -> Result<HaikuTree<
         | Value::Bytes(_)
         | Value::Set(_)
         | Value::Array(_)
+        | Value::Opaque(_)
         | Value::Dtype(_) => Err(HaikuError::NotACheckpoint {
             found: value.kind(),
         }),
@@ -287,6 +288,7 @@ fn leaf<'a>(value: &Value<'a>) -> Option<Array<'a>> {
         | Value::Tuple(_)
         | Value::Set(_)
         | Value::Dict(_)
+        | Value::Opaque(_)
         | Value::Dtype(_)
         | Value::NamedTuple { .. } => None,
     }
@@ -364,6 +366,7 @@ impl<'a> HaikuTree<'a> {
             | Value::Str(_)
             | Value::Bytes(_)
             | Value::Array(_)
+            | Value::Opaque(_)
             | Value::Dtype(_) => self.set_aside.push(SetAside {
                 key: key.to_owned(),
                 reason,

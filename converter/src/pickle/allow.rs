@@ -46,8 +46,12 @@ pub enum Constructor {
     TorchStorage(DType),
     /// PyTorch's `_rebuild_tensor_v2`: a view of a storage.
     TorchTensor,
-    /// PyTorch's `_rebuild_parameter`: a tensor.
+    /// PyTorch's `_rebuild_parameter`, and the one with attributes: a tensor.
     TorchParameter,
+    /// PyTorch's `_rebuild_from_type_v2`: a tensor with attributes, or of a class of its own.
+    TorchFromType,
+    /// `copyreg.__newobj__`: an object of a class.
+    NewObject,
     /// A named tuple of an experiment's or an optimizer's state.
     NamedTuple,
 }
@@ -75,6 +79,8 @@ impl fmt::Display for Constructor {
             Self::TorchStorage(_) => "a torch storage",
             Self::TorchTensor => "torch's _rebuild_tensor_v2",
             Self::TorchParameter => "torch's _rebuild_parameter",
+            Self::TorchFromType => "torch's _rebuild_from_type_v2",
+            Self::NewObject => "copyreg's __newobj__",
             Self::NamedTuple => "a named tuple",
         })
     }
@@ -184,6 +190,22 @@ const ALLOWED: &[(Names, Constructor)] = &[
     (
         Names::In(&["torch._utils"], "_rebuild_parameter"),
         Constructor::TorchParameter,
+    ),
+    (
+        Names::In(&["torch._utils"], "_rebuild_parameter_with_state"),
+        Constructor::TorchParameter,
+    ),
+    (
+        Names::In(&["torch._tensor"], "_rebuild_from_type_v2"),
+        Constructor::TorchFromType,
+    ),
+    (
+        Names::In(&["copyreg", "copy_reg"], "__newobj__"),
+        Constructor::NewObject,
+    ),
+    (
+        Names::In(&["flax.core.frozen_dict"], "FrozenDict"),
+        Constructor::Mapping,
     ),
     (Names::In(&["torch"], "Size"), Constructor::Tuple),
     (Names::Below("byol."), Constructor::NamedTuple),

@@ -7,6 +7,7 @@ use super::allow::Constructor;
 use super::array::Array;
 use super::dtype::{ByteOrder, DType};
 use super::kind::Kind;
+use super::meaning::Call;
 use super::shared::{Data, Text};
 use super::storage::Storage;
 use super::value::ClassName;
@@ -54,6 +55,12 @@ pub(super) enum Node<'a> {
     NamedTuple(Arc<ClassName<'a>>, Vec<NodeId>),
     /// A storage of PyTorch's, which tensors are views of.
     Storage(Storage<'a>),
+    /// A class or function that is named and not built.
+    Foreign(Arc<ClassName<'a>>, Call),
+    /// An object of one, which was not built.
+    Object(Arc<ClassName<'a>>),
+    /// In a listing of globals: the one with this number, before anything is made with it.
+    Listed(usize),
     /// What a listing of globals puts in place of every object.
     Opaque,
 }
@@ -76,7 +83,7 @@ impl Node<'_> {
             Self::EmptyArray | Self::Array(_) | Self::Boxed(_) => Kind::Array,
             Self::NamedTuple(..) => Kind::NamedTuple,
             Self::Storage(_) => Kind::Storage,
-            Self::Opaque => Kind::Opaque,
+            Self::Foreign(..) | Self::Object(_) | Self::Listed(_) | Self::Opaque => Kind::Opaque,
         }
     }
 
@@ -106,6 +113,9 @@ impl Node<'_> {
             | Self::EmptyArray
             | Self::Array(_)
             | Self::Storage(_)
+            | Self::Foreign(..)
+            | Self::Object(_)
+            | Self::Listed(_)
             | Self::Opaque => {}
         }
     }

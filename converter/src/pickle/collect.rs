@@ -43,7 +43,7 @@ impl Machine<'_, '_> {
                 all.extend(items);
                 Ok(())
             }
-            Node::Opaque => Ok(()),
+            Node::Object(_) | Node::Listed(_) | Node::Opaque => Ok(()),
             other => {
                 let found = other.kind();
                 Err(PickleError::WrongKind {
@@ -62,7 +62,7 @@ impl Machine<'_, '_> {
                 all.extend(pairs);
                 Ok(())
             }
-            Node::Opaque => Ok(()),
+            Node::Object(_) | Node::Listed(_) | Node::Opaque => Ok(()),
             other => {
                 let found = other.kind();
                 Err(PickleError::WrongKind {

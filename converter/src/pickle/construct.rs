@@ -16,6 +16,7 @@ impl<'a> Machine<'a, '_> {
     /// Calls `callee`, which must be an allowed constructor, and pushes what it makes.
     pub(super) fn call(&mut self, callee: NodeId, arguments: Vec<NodeId>) -> Step {
         if let Policy::List(_) = self.policy {
+            self.calls_listed(callee);
             return self.push(Node::Opaque);
         }
         match self.arena.node(callee) {
@@ -30,10 +31,7 @@ impl<'a> Machine<'a, '_> {
                         constructor,
                     })
             }
-            other => Err(PickleError::NotCallable {
-                offset: self.offset,
-                found: other.kind(),
-            }),
+            _ => self.call_foreign(callee),
         }
     }
 
@@ -59,9 +57,14 @@ impl<'a> Machine<'a, '_> {
             Constructor::Set => self.items_of(arguments)?.map(Node::Set),
             Constructor::Bytes => self.bytes_of(arguments)?,
             Constructor::Encode => self.encode(arguments)?,
-            Constructor::Reconstructor => self.reconstruct(arguments)?,
+            Constructor::Reconstructor => match self.new_foreign(arguments) {
+                Some(object) => Some(object),
+                None => self.reconstruct(arguments)?,
+            },
+            Constructor::NewObject => self.new_foreign(arguments),
             Constructor::TorchTensor => self.tensor(arguments)?,
             Constructor::TorchParameter => return Ok(self.parameter(arguments)),
+            Constructor::TorchFromType => return self.tensor_of_type(arguments),
             // Classes that are only ever arguments; the named tuple's is a `Node::Class`.
             Constructor::NumpyArray
             | Constructor::ScalarType(_)
@@ -105,7 +108,10 @@ impl<'a> Machine<'a, '_> {
     fn default_dict(&self, arguments: &[NodeId]) -> Option<Node<'a>> {
         let allowed = match arguments {
             [] => true,
-            &[factory] => matches!(self.arena.node(factory), Node::None | Node::Constructor(_)),
+            &[factory] => matches!(
+                self.arena.node(factory),
+                Node::None | Node::Constructor(_) | Node::Foreign(..) | Node::Object(_)
+            ),
             _ => false,
         };
         allowed.then(|| Node::Dict(Vec::new()))
@@ -197,10 +203,13 @@ impl<'a> Machine<'a, '_> {
         }
     }
 
-    /// Makes an object of a class: a named tuple, the only kind that is allowed.
+    /// Makes an object of a class: a named tuple, the only kind that is built.
     pub(super) fn new_object(&mut self, class: NodeId, arguments: NodeId) -> Step {
         if let Policy::List(_) = self.policy {
             return self.push(Node::Opaque);
+        }
+        if let Some(class) = self.foreign(class) {
+            return self.push(Node::Object(class));
         }
         match self.arena.node(class) {
             Node::Class(_) => {
@@ -215,7 +224,10 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// Arguments by name: no allowed constructor is written with any.
-    pub(super) fn without_names(&self, names: NodeId) -> Step {
+    pub(super) fn without_names(&self, class: NodeId, names: NodeId) -> Step {
+        if self.foreign(class).is_some() {
+            return Ok(());
+        }
         match (&self.policy, self.arena.node(names)) {
             (Policy::List(_), _) => Ok(()),
             (Policy::Build, Node::Dict(pairs)) if pairs.is_empty() => Ok(()),
@@ -245,7 +257,7 @@ impl<'a> Machine<'a, '_> {
         if let Policy::List(_) = self.policy {
             return Ok(());
         }
-        if self.attributes_of_mapping(target, state) {
+        if self.unbuilt(target).is_some() || self.attributes_of_mapping(target, state) {
             return Ok(());
         }
         let (constructor, filled) = match self.arena.node(target) {

@@ -52,8 +52,13 @@ const DTYPES: [(DType, &str, &str, usize); 13] = [
 
 impl DType {
     /// The type with this NumPy code, which has no byte order in front.
-    pub(super) fn from_code(code: &str) -> Option<Self> {
+    pub(crate) fn from_code(code: &str) -> Option<Self> {
         DTYPES.iter().find(|row| row.1 == code).map(|row| row.0)
+    }
+
+    /// The type of this name, as NumPy gives it.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        DTYPES.iter().find(|row| row.2 == name).map(|row| row.0)
     }
 
     /// Bytes of one element.

@@ -56,8 +56,8 @@ pub enum PickleError {
         /// Where the opcode is.
         offset: usize,
     },
-    /// An integer beyond 64 bits.
-    #[error("the integer at byte {offset} needs more than 64 bits: no checkpoint holds one")]
+    /// An integer longer than any that is read or left out.
+    #[error("the integer at byte {offset} is too large: no checkpoint holds one")]
     IntegerTooLarge {
         /// Where it is.
         offset: usize,
@@ -130,6 +130,19 @@ pub enum PickleError {
          the file is not a checkpoint or is hostile"
     )]
     ForbiddenGlobal {
+        /// Where it is named.
+        offset: usize,
+        /// Its module, escaped and cut to a readable length.
+        module: String,
+        /// Its name, likewise.
+        name: String,
+    },
+    /// A call of something of which nobody knows here what it does.
+    #[error(
+        "pickle wants to call {module}.{name} at byte {offset}, and what that does is not known: only data constructors are \
+         allowed"
+    )]
+    UnknownCall {
         /// Where it is named.
         offset: usize,
         /// Its module, escaped and cut to a readable length.

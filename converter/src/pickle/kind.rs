@@ -35,7 +35,7 @@ pub enum Kind {
     NamedTuple,
     /// A storage of PyTorch's.
     Storage,
-    /// Something that a listing of globals did not build.
+    /// An object that is no data, or that a listing of globals did not build.
     Opaque,
 }
 

@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::allow::{self, Constructor};
+use super::allow::Constructor;
 use super::arena::{Arena, Node, NodeId};
 use super::error::{Limit, PickleError, readable};
 use super::limits::Limits;
+use super::meaning::{Call, Meaning, meaning};
 use super::op::{ObjectOp, Op};
 use super::reader::Reader;
-use super::shared::Text;
-use super::storage::Outside;
+use super::shared::{Data, Text};
+use super::storage::{Gathered, Outside};
 use super::value::ClassName;
 
 /// A global that a pickle names.
@@ -23,13 +24,24 @@ pub struct GlobalUse<'a> {
     pub name: Text<'a>,
     /// Where it is named, from the start of the file.
     pub offset: usize,
-    /// Whether it is on the allow-list.
-    pub allowed: bool,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a global that a pickle names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is on the allow-list, and makes data.
+    Allowed,
+    /// It makes objects that are no data: they are left out.
+    Opaque,
+    /// It could run code: the file is refused.
+    Refused,
 }
 
 /// What becomes of globals and of the objects they make.
 pub(super) enum Policy<'a> {
-    /// Allowed ones make data; any other ends the reading.
+    /// Allowed ones make data, others objects that are not built; what could run code ends the reading.
     Build,
     /// All are listed; nothing is made.
     List(Vec<GlobalUse<'a>>),
@@ -48,6 +60,8 @@ pub(super) struct Machine<'a, 'l> {
     copied: u64,
     /// Bytes of tensors that were copied out of their storages.
     pub(super) gathered: usize,
+    /// Those tensors.
+    pub(super) views: HashMap<Gathered, Data<'a>>,
     /// What persistent ids name.
     pub(super) outside: Outside<'a, 'l>,
     pub(super) stack: Vec<NodeId>,
@@ -68,6 +82,7 @@ impl<'a, 'l> Machine<'a, 'l> {
             decoded: (0, 0),
             copied: 0,
             gathered: 0,
+            views: HashMap::new(),
             outside: Outside::Nothing,
             stack: Vec::new(),
             marks: Vec::new(),
@@ -122,7 +137,7 @@ impl<'a, 'l> Machine<'a, 'l> {
             }
             ObjectOp::NewObjectWithNames => {
                 let (names, arguments, callee) = (self.pop()?, self.pop()?, self.pop()?);
-                self.without_names(names)?;
+                self.without_names(callee, names)?;
                 self.new_object(callee, arguments)
             }
             ObjectOp::Build => {
@@ -151,23 +166,31 @@ impl<'a, 'l> Machine<'a, 'l> {
 
     /// The one place where a global is looked up.
     fn global(&mut self, module: Text<'a>, name: Text<'a>) -> Step {
-        let constructor = allow::constructor(&module, &name);
+        let meaning = meaning(&module, &name);
         let offset = self.offset;
         if let Policy::List(uses) = &mut self.policy {
+            let number = uses.len();
             uses.push(GlobalUse {
                 module,
                 name,
                 offset,
-                allowed: constructor.is_some(),
+                verdict: match meaning {
+                    Meaning::Data(_) => Verdict::Allowed,
+                    Meaning::Foreign(_) => Verdict::Opaque,
+                    Meaning::Forbidden => Verdict::Refused,
+                },
             });
-            return self.push(Node::Opaque);
+            return self.push(Node::Listed(number));
         }
-        match constructor {
-            Some(Constructor::NamedTuple) => {
+        match meaning {
+            Meaning::Data(Constructor::NamedTuple) => {
                 self.push(Node::Class(Arc::new(ClassName { module, name })))
             }
-            Some(constructor) => self.push(Node::Constructor(constructor)),
-            None => {
+            Meaning::Data(constructor) => self.push(Node::Constructor(constructor)),
+            Meaning::Foreign(call) => {
+                self.push(Node::Foreign(Arc::new(ClassName { module, name }), call))
+            }
+            Meaning::Forbidden => {
                 let (module, name) = (readable(&module), readable(&name));
                 Err(PickleError::ForbiddenGlobal {
                     offset,
@@ -175,6 +198,17 @@ impl<'a, 'l> Machine<'a, 'l> {
                     name,
                 })
             }
+        }
+    }
+
+    /// In a listing: a call of something that nobody knows could run code.
+    pub(super) fn calls_listed(&mut self, callee: NodeId) {
+        if let (&Node::Listed(number), Policy::List(uses)) =
+            (self.arena.node(callee), &mut self.policy)
+            && let Some(named) = uses.get_mut(number)
+            && meaning(&named.module, &named.name) == Meaning::Foreign(Call::Unknown)
+        {
+            named.verdict = Verdict::Refused;
         }
     }
 
@@ -220,7 +254,7 @@ impl<'a, 'l> Machine<'a, 'l> {
                     module,
                     name,
                     offset,
-                    allowed: false,
+                    verdict: Verdict::Refused,
                 });
                 self.push(Node::Opaque)
             }

@@ -2,12 +2,20 @@
 //! Refuses opcodes that no protocol has, operands past the input's end, and frames that do not fit. Nothing is
 //! allocated for an operand that the file holds as it is.
 
+use std::sync::Arc;
+
 use super::arena::Node;
 use super::error::{Limit, PickleError};
 use super::escape;
 use super::limits::Limits;
 use super::op::{ObjectOp, Op, StackOp, without_operand};
 use super::shared::{Data, Text};
+use super::value::ClassName;
+
+/// Bytes of the integers that are read.
+const WORD: usize = 8;
+/// Longest integer that is left out. The states of NumPy's generators have 128 bits; more than this is none of theirs.
+const LONGEST_INTEGER: usize = 32;
 
 /// Reads opcodes from a pickle that starts somewhere in `bytes` and ends where they end.
 pub(super) struct Reader<'a> {
@@ -182,9 +190,16 @@ impl<'a> Reader<'a> {
             .map(|bytes| Op::Push(Node::Bytes(Data::File(bytes))))
     }
 
-    /// A two's complement little-endian integer of `length` bytes.
+    /// A two's complement little-endian integer of `length` bytes. One of more than 64 bits, as the states of random
+    /// generators have them, is no number of a checkpoint: it is left out as objects are.
     fn long(&mut self, length: u64) -> Result<Op<'a>, PickleError> {
         let bytes = self.take(length)?;
+        if (WORD + 1..=LONGEST_INTEGER).contains(&bytes.len()) {
+            return Ok(Op::Push(Node::Object(Arc::new(ClassName {
+                module: Text::File("builtins"),
+                name: Text::File("int"),
+            }))));
+        }
         let negative = bytes.last().is_some_and(|&top| top >= 0x80);
         let mut word = [if negative { 0xff } else { 0 }; 8];
         let target = word

@@ -140,7 +140,14 @@ fn build<'a>(arena: &Arena<'a>, id: NodeId) -> Result<Value<'a>, PickleError> {
             class: std::sync::Arc::clone(class),
             fields: all(fields)?,
         },
-        other @ (Node::Constructor(_) | Node::Class(_) | Node::Storage(_) | Node::Opaque) => {
+        Node::Foreign(class, _) | Node::Object(class) => {
+            Value::Opaque(std::sync::Arc::clone(class))
+        }
+        other @ (Node::Constructor(_)
+        | Node::Class(_)
+        | Node::Storage(_)
+        | Node::Listed(_)
+        | Node::Opaque) => {
             return Err(PickleError::WrongKind {
                 offset,
                 found: other.kind(),
@@ -183,7 +190,9 @@ fn hashable(arena: &Arena<'_>, key: NodeId, offset: usize) -> Result<(), PickleE
         | Node::Int(_)
         | Node::Float(_)
         | Node::Text(_)
-        | Node::Bytes(_) => Ok(()),
+        | Node::Bytes(_)
+        | Node::Foreign(..)
+        | Node::Object(_) => Ok(()),
         Node::Tuple(items) | Node::NamedTuple(_, items) => items
             .iter()
             .try_for_each(|&item| hashable(arena, item, offset)),
@@ -197,6 +206,7 @@ fn hashable(arena: &Arena<'_>, key: NodeId, offset: usize) -> Result<(), PickleE
         | Node::Array(_)
         | Node::Boxed(_)
         | Node::Storage(_)
+        | Node::Listed(_)
         | Node::Opaque) => Err(PickleError::UnhashableKey {
             offset,
             found: other.kind(),

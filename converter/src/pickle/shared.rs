@@ -26,7 +26,7 @@ pub enum Text<'a> {
 
 impl Data<'_> {
     /// The `length` bytes from `start`, of the input where these are. Empty where there are not that many.
-    pub(super) fn slice(&self, start: usize, length: usize) -> Self {
+    pub(crate) fn slice(&self, start: usize, length: usize) -> Self {
         match self {
             Self::File(bytes) => Self::File(
                 bytes

@@ -50,3 +50,13 @@ pub(super) struct Storage<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) encoding: Encoding,
 }
+
+/// A view that was copied out of its storage: where that begins in memory, and which elements.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Gathered {
+    pub(super) storage: usize,
+    pub(super) start: usize,
+    pub(super) shape: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+    pub(super) size: usize,
+}

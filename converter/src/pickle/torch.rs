@@ -10,7 +10,7 @@ use super::dtype::{AxisOrder, ByteOrder, DType, Encoding};
 use super::error::{Limit, PickleError};
 use super::machine::{Machine, Step};
 use super::shared::Data;
-use super::storage::{Outside, Storage};
+use super::storage::{Gathered, Outside, Storage};
 
 impl<'a> Machine<'a, '_> {
     /// The storage of a persistent id.
@@ -18,8 +18,24 @@ impl<'a> Machine<'a, '_> {
         let outside = PickleError::PersistentId {
             offset: self.offset,
         };
-        let storage = self.named_storage(id).ok_or(outside)?;
-        self.push(Node::Storage(storage))
+        let node = match self.named_storage(id) {
+            Some(storage) => Node::Storage(storage),
+            None => self.foreign_storage(id).ok_or(outside)?,
+        };
+        self.push(node)
+    }
+
+    /// A storage of a type that no weight is of (complex, quantized): it is not built, and no tensor of it is.
+    fn foreign_storage(&self, id: NodeId) -> Option<Node<'a>> {
+        let Outside::Storages(_) = self.outside else {
+            return None;
+        };
+        let &[kind, class, ..] = self.tuple(id)? else {
+            return None;
+        };
+        let class = self.foreign(class)?;
+        let torch = class.module.split('.').next() == Some("torch");
+        (self.text(kind) == Some("storage") && torch).then_some(Node::Object(class))
     }
 
     /// `('storage', type, key, device, length)`, and in files before PyTorch 1.6 that it is no part of another.
@@ -63,6 +79,9 @@ impl<'a> Machine<'a, '_> {
         let &[storage, start, shape, strides, _, hooks, ref metadata @ ..] = arguments else {
             return Ok(None);
         };
+        if let Some(class) = self.unbuilt(storage) {
+            return Ok(Some(Node::Object(class)));
+        }
         let plain = metadata.len() <= 1
             && matches!(self.arena.node(hooks), Node::Dict(hooks) if hooks.is_empty());
         let (&Node::Storage(storage), true) = (self.arena.node(storage), plain) else {
@@ -99,6 +118,17 @@ impl<'a> Machine<'a, '_> {
             let bytes = bytes.and_then(|rest| rest.get(..view.elements * size));
             return Ok(Data::File(bytes.unwrap_or_default()));
         }
+        let key = Gathered {
+            storage: storage.bytes.as_ptr() as usize,
+            start: view.start,
+            shape: view.shape.to_vec(),
+            strides: view.strides.to_vec(),
+            size,
+        };
+        // Tied weights are the same view under several names.
+        if let Some(data) = self.views.get(&key) {
+            return Ok(data.clone());
+        }
         let most = match &self.outside {
             Outside::Storages(storages) => storages.total,
             Outside::Nothing | Outside::Sizes(_) => 0,
@@ -114,19 +144,21 @@ impl<'a> Machine<'a, '_> {
             let at = view.place(element) * size;
             data.extend_from_slice(storage.bytes.get(at..at + size).unwrap_or_default());
         }
-        Ok(Data::Decoded(Arc::from(data)))
+        let data = Data::Decoded(Arc::from(data));
+        self.views.insert(key, data.clone());
+        Ok(data)
     }
 
-    /// `_rebuild_parameter(tensor, requires_grad, hooks)` is the tensor.
+    /// `_rebuild_parameter(tensor, requires_grad, hooks)` is the tensor, with attributes behind that or not.
     pub(super) fn parameter(&mut self, arguments: &[NodeId]) -> Option<()> {
-        let &[tensor, _, _] = arguments else {
+        let &[tensor, _, _, ref attributes @ ..] = arguments else {
             return None;
         };
         let made = matches!(
             (&self.outside, self.arena.node(tensor)),
-            (_, Node::Array(_)) | (Outside::Sizes(_), Node::None)
+            (_, Node::Array(_) | Node::Object(_)) | (Outside::Sizes(_), Node::None)
         );
-        made.then(|| self.push_again(tensor))
+        (made && attributes.len() <= 1).then(|| self.push_again(tensor))
     }
 
     /// PyTorch hangs `_metadata` on the mapping of a state dict: versions of modules, which no weight depends on.

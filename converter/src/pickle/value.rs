@@ -36,6 +36,8 @@ pub enum Value<'a> {
     Array(Array<'a>),
     /// The type of an array's elements.
     Dtype(DType),
+    /// An object that is no data, or its class: nothing of it was built.
+    Opaque(Arc<ClassName<'a>>),
     /// A named tuple. The file does not hold the fields' names.
     NamedTuple {
         /// Its class.
@@ -71,6 +73,7 @@ impl Value<'_> {
             Self::Dict(_) => Kind::Dict,
             Self::Array(_) => Kind::Array,
             Self::Dtype(_) => Kind::Dtype,
+            Self::Opaque(_) => Kind::Opaque,
             Self::NamedTuple { .. } => Kind::NamedTuple,
         }
     }
@@ -91,7 +94,15 @@ impl Value<'_> {
             | Self::Dict(_)
             | Self::Array(_)
             | Self::Dtype(_)
+            | Self::Opaque(_)
             | Self::NamedTuple { .. } => None,
         }
+    }
+}
+
+impl std::fmt::Display for ClassName<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = format!("{}.{}", self.module, self.name);
+        out.write_str(&super::error::readable(&name))
     }
 }

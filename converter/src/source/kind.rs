@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::msgpack;
 use crate::npy;
 use crate::torch::LEGACY_START;
 
@@ -26,6 +27,8 @@ pub enum FileKind {
     Gzip,
     /// safetensors.
     Safetensors,
+    /// flax's msgpack.
+    Msgpack,
     /// HDF5, as Keras writes.
     Hdf5,
     /// The note that Git keeps in place of a large file.
@@ -67,6 +70,8 @@ impl FileKind {
         }
         if is_pickle(bytes) {
             Self::Pickle
+        } else if msgpack::is_msgpack(bytes) {
+            Self::Msgpack
         } else {
             Self::Unknown
         }
@@ -76,14 +81,21 @@ impl FileKind {
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Self::Npy | Self::Pickle | Self::PyTorch | Self::LegacyPyTorch | Self::Safetensors => {
-                "give it to import as it is"
-            }
+            Self::Npy
+            | Self::Pickle
+            | Self::PyTorch
+            | Self::LegacyPyTorch
+            | Self::Safetensors
+            | Self::Npz
+            | Self::Msgpack => "give it to import as it is",
             Self::Empty | Self::GitLfsPointer | Self::Html => "fetch the checkpoint again",
             Self::Gzip => "decompress it first",
-            Self::Npz => "save the mapping of names to arrays with numpy.save",
-            Self::Zip | Self::Hdf5 | Self::Unknown => {
-                "a checkpoint is a .npy file, a pickle, a PyTorch archive or safetensors"
+            Self::Hdf5 => {
+                "its networks are not read; in Python, h5py reads the arrays, and numpy.savez(NEW, **arrays) saves them \
+                 under torchvision's names (kernels [outputs, inputs, height, width])"
+            }
+            Self::Zip | Self::Unknown => {
+                "a checkpoint is a .npy or .npz file, a pickle, a PyTorch archive, safetensors or flax's msgpack"
             }
         }
     }
@@ -101,6 +113,7 @@ impl fmt::Display for FileKind {
             Self::Zip => "a zip archive",
             Self::Gzip => "a gzip file",
             Self::Safetensors => "a safetensors file",
+            Self::Msgpack => "msgpack, as flax writes",
             Self::Hdf5 => "an HDF5 file",
             Self::GitLfsPointer => "a Git LFS pointer in place of the file",
             Self::Html => "a web page",

@@ -2,8 +2,8 @@
 //! number, the version of the format, facts of the machine, the object, the keys of its storages), and behind them each
 //! storage: its number of elements, 8 bytes, and its bytes.
 
-use super::archive::ArchiveError;
-use super::{StateDict, TorchError};
+use super::{Container, TensorFile, TorchError};
+use crate::archive::ArchiveError;
 use crate::pickle::{self, ByteOrder, Globals, Limits, Storages, Text, Value};
 
 /// The first two pickles, which are the same in every file: the magic number and version 1001 of the format.
@@ -11,7 +11,7 @@ pub(crate) const START: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80
 /// Bytes that a storage's number of elements takes.
 const COUNT: usize = size_of::<u64>();
 
-impl<'a> StateDict<'a> {
+impl<'a> TensorFile<'a> {
     /// Reads the state dict in a file of PyTorch's before 1.6.
     pub fn from_legacy(bytes: &'a [u8], limits: &Limits) -> Result<Self, TorchError> {
         let start = object(bytes, limits)?;
@@ -42,7 +42,8 @@ impl<'a> StateDict<'a> {
         }
         let storages = Storages::new(storages, ByteOrder::Little);
         let pickle = bytes.get(..end).unwrap_or_default();
-        Self::from_value(pickle::parse_with(pickle, start, limits, &storages)?)
+        let value = pickle::parse_with(pickle, start, limits, &storages)?;
+        Self::from_value(Container::PyTorch, value)
     }
 
     /// Lists every global that the object's pickle in such a file names.

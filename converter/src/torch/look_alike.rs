@@ -1,11 +1,11 @@
 //! Networks under a `ResNet`'s names that compute something else, each known by the tensor that gives it away.
 //!
 //! Source: timm's `models/resnet.py`, `models/resnetv2.py`, `models/regnet.py`, `layers/blur_pool.py`; torchvision's
-//! `models/regnet.py`.
+//! `models/regnet.py`; flax's `examples/imagenet/models.py`.
 
 use std::fmt;
 
-use crate::pickle::Array;
+use super::candidate::Table;
 
 /// What a network is that looks like a `ResNet` and is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum LookAlike {
     RegNet,
     /// `resnet50_gn`: norms without moving averages.
     GroupNorm,
+    /// The `ResNet` of flax's examples: it pads its stem on both sides and all else as TensorFlow does.
+    FlaxExample,
 }
 
 impl fmt::Display for LookAlike {
@@ -44,6 +46,9 @@ impl fmt::Display for LookAlike {
             Self::AntiAliased => "an anti-aliased ResNet (resnetblur, resnetaa)",
             Self::Bit => "a ResNetV2 (BiT)",
             Self::RegNet => "a RegNet",
+            Self::FlaxExample => {
+                "a ResNet of flax's examples, whose stem pads both sides and whose blocks pad as TensorFlow does"
+            }
             Self::GroupNorm => {
                 "a ResNet whose norms have no moving averages (GroupNorm), or its parameters alone"
             }
@@ -52,7 +57,7 @@ impl fmt::Display for LookAlike {
 }
 
 /// Parts of names, how many axes the tensors have where that matters, and what they give away.
-const BY_NAME: [(&str, Option<usize>, LookAlike); 12] = [
+const BY_NAME: [(&str, Option<usize>, LookAlike); 13] = [
     ("conv1.0.weight", None, LookAlike::DeepStem),
     ("maxpool.0.weight", None, LookAlike::StemPool),
     (
@@ -77,44 +82,48 @@ const BY_NAME: [(&str, Option<usize>, LookAlike); 12] = [
     ("block1.unit01.conv1.weight", None, LookAlike::Bit),
     ("s1.b1.conv1.conv.weight", None, LookAlike::RegNet),
     ("trunk_output.block1.block1-0.", None, LookAlike::RegNet),
+    ("conv_init.kernel", Some(4), LookAlike::FlaxExample),
 ];
 
-/// The tensor that tells that the network is no plain `ResNet`, and what it is.
-pub(super) fn look_alike(entries: &[(String, Array<'_>)]) -> Option<(String, LookAlike)> {
-    let named = entries.iter().find_map(|(name, array)| {
-        let has = |part: &str| name.starts_with(part) || name.contains(&format!(".{part}"));
-        let mut rows = BY_NAME.iter();
-        let row = rows.find(|(part, axes, _)| {
-            has(part) && axes.is_none_or(|axes| axes == array.shape().len())
-        });
-        row.map(|(_, _, kind)| (name.clone(), *kind))
-    });
-    named.or_else(|| grouped(entries))
+/// The tensor that tells that the network of this table is no plain `ResNet`, and what it is.
+pub(super) fn look_alike(table: &Table) -> Option<(String, LookAlike)> {
+    given_away(table, |name, part| name.starts_with(part)).or_else(|| grouped(table))
 }
 
-/// A 3×3 convolution that reads fewer channels than the 1×1 before it gives.
-fn grouped(entries: &[(String, Array<'_>)]) -> Option<(String, LookAlike)> {
-    let shape = |wanted: &str| {
-        let found = entries.iter().find(|(name, _)| name == wanted);
-        found.map(|(_, array)| array.shape())
-    };
-    entries.iter().find_map(|(name, array)| {
-        let block = name.strip_suffix("layer1.0.conv2.weight")?;
-        shape(&format!("{block}layer1.0.conv3.weight"))?;
-        let before = shape(&format!("{block}layer1.0.conv1.weight"))?;
-        let (given, read) = (before.first()?, array.shape().get(1)?);
-        (read < given).then(|| (name.clone(), LookAlike::Groups))
+/// The same of tensors among which no network was found, under any prefix.
+pub(super) fn look_alike_anywhere(table: &Table) -> Option<(String, LookAlike)> {
+    given_away(table, |name, part| {
+        name.starts_with(part) || name.contains(&format!(".{part}"))
     })
 }
 
+fn given_away(table: &Table, has: impl Fn(&str, &str) -> bool) -> Option<(String, LookAlike)> {
+    table.iter().find_map(|(name, tensor)| {
+        let mut rows = BY_NAME.iter();
+        let row = rows.find(|(part, axes, _)| {
+            has(name, part) && axes.is_none_or(|axes| axes == tensor.shape.len())
+        });
+        row.map(|(_, _, kind)| (tensor.name.clone(), *kind))
+    })
+}
+
+/// A 3×3 convolution that reads fewer channels than the 1×1 before it gives.
+fn grouped(table: &Table) -> Option<(String, LookAlike)> {
+    let tensor = |name: &str| table.get(name);
+    tensor("layer1.0.conv3.weight")?;
+    let (before, middle) = (
+        tensor("layer1.0.conv1.weight")?,
+        tensor("layer1.0.conv2.weight")?,
+    );
+    let (given, read) = (before.shape.first()?, middle.shape.get(1)?);
+    (read < given).then(|| (middle.name.clone(), LookAlike::Groups))
+}
+
 /// The first norm of a network none of whose norms has moving averages.
-pub(super) fn without_averages(entries: &[(String, Array<'_>)], prefix: &str) -> Option<String> {
-    let mut inside = entries
-        .iter()
-        .filter_map(|(name, _)| name.strip_prefix(prefix));
-    let averages =
-        inside.any(|name| name.ends_with(".running_mean") || name.ends_with(".running_var"));
-    let first = format!("{prefix}layer1.0.bn1.weight");
-    let there = entries.iter().any(|(name, _)| *name == first);
-    (there && !averages).then_some(first)
+pub(super) fn without_averages(table: &Table) -> Option<String> {
+    let averages = table
+        .keys()
+        .any(|name| name.ends_with(".running_mean") || name.ends_with(".running_var"));
+    let first = table.get("layer1.0.bn1.weight");
+    first.filter(|_| !averages).map(|it| it.name.clone())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use detcon_converter::haiku::{HaikuTree, Layout, Network, Reason};
-use detcon_converter::pickle::{Array, DType, Limits, PickleError};
+use detcon_converter::pickle::{Array, DType, Limits, PickleError, Verdict};
 use detcon_converter::source::{self, SourceError};
 
 pub(crate) fn folder() -> PathBuf {
@@ -203,7 +203,11 @@ fn a_hostile_checkpoint_is_refused_by_name_and_place() {
         };
         let listed = source::globals(&file, &Limits::default()).unwrap();
         assert_eq!(listed.stopped, None, "{name}");
-        let forbidden: Vec<_> = listed.uses.iter().filter(|found| !found.allowed).collect();
+        let forbidden: Vec<_> = listed
+            .uses
+            .iter()
+            .filter(|found| found.verdict == Verdict::Refused)
+            .collect();
         assert_eq!(forbidden.len(), 1, "{name}");
         assert_eq!(
             (

@@ -34,6 +34,7 @@ fn extent(value: &Value<'_>) -> (u64, usize, u64) {
         | Value::Float(_)
         | Value::Str(_)
         | Value::Bytes(_)
+        | Value::Opaque(_)
         | Value::Dtype(_) => Vec::new(),
     };
     children.into_iter().map(extent).fold(

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use detcon_converter::haiku::{HaikuTree, Layout, Network};
-use detcon_converter::pickle::{self, Array, DType, Limits, Value};
+use detcon_converter::pickle::{self, Array, DType, Limits, Value, Verdict};
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(
@@ -55,7 +55,10 @@ fn every_protocol_gives_the_same_values() {
         let listed = pickle::globals(&file, 0, &Limits::default());
         assert_eq!(listed.stopped, None, "protocol {protocol}");
         assert!(
-            listed.uses.iter().all(|found| found.allowed),
+            listed
+                .uses
+                .iter()
+                .all(|found| found.verdict == Verdict::Allowed),
             "protocol {protocol}: {listed:?}"
         );
     }

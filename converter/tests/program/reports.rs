@@ -86,6 +86,70 @@ fn a_verified_model_is_reported_as_json() {
     );
 }
 
+/// Root reads whatever the mode says, so the file is a folder: that cannot be read by anyone.
+#[test]
+fn a_model_that_cannot_be_read_is_told_so_and_not_to_be_written_elsewhere() {
+    let store = tempfile::tempdir().unwrap();
+    let place = store.path().join("tiny");
+    let file = golden("tiny.released.npy");
+    let output = convert(&["import", file.to_str().unwrap(), place.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    std::fs::remove_file(place.join("manifest.json")).unwrap();
+    std::fs::create_dir(place.join("manifest.json")).unwrap();
+    let out = store.path().join("out");
+    for arguments in [
+        &["verify", place.to_str().unwrap()][..],
+        &[
+            "export",
+            place.to_str().unwrap(),
+            "--to",
+            "torchvision",
+            out.to_str().unwrap(),
+        ],
+    ] {
+        let output = convert(arguments);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), told.lines().count()),
+            (Some(1), 1),
+            "{told}"
+        );
+        assert!(
+            told.contains("give a model directory whose files can be read"),
+            "{told}"
+        );
+        assert!(!told.contains("may be written"), "{told}");
+    }
+}
+
+#[test]
+fn an_inspected_state_dict_shows_its_network_and_the_command() {
+    let store = tempfile::tempdir().unwrap();
+    let (place, file) = (
+        store.path().join("tiny"),
+        store.path().join("weights.safetensors"),
+    );
+    let golden = golden("tiny.released.npy");
+    convert(&["import", golden.to_str().unwrap(), place.to_str().unwrap()]);
+    std::fs::copy(place.join("model.safetensors"), &file).unwrap();
+    let path = file.to_str().unwrap();
+    let report = json(&["inspect", path, "--json"]);
+    assert_eq!(report["networks"][0]["network"], "tiny");
+    assert_eq!(report["networks"][0]["taken"], true);
+    let command = report["commands"][0].as_str().unwrap().to_owned();
+    assert_eq!(
+        command,
+        format!("detcon-convert import {path} models/weights")
+    );
+    let text = String::from_utf8(convert(&["inspect", path]).stdout).unwrap();
+    assert!(text.contains(&format!("import    {command}")), "{text}");
+    // What it says is what works.
+    let words: Vec<&str> = command.split(' ').skip(1).take(2).collect();
+    let again = store.path().join("again");
+    let output = convert(&[words[0], words[1], again.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
 #[test]
 fn published_checkpoints_are_listed_with_their_short_names() {
     const LISTING: &str = r#"{"items": [

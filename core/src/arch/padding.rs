@@ -28,6 +28,16 @@ pub struct Window {
 }
 
 impl Window {
+    /// A window for tests.
+    #[cfg(test)]
+    pub(crate) const fn of(kernel: usize, stride: usize, dilation: usize) -> Self {
+        Self {
+            kernel,
+            stride,
+            dilation,
+        }
+    }
+
     /// The max pool after the stem: `hk.MaxPool(window_shape=(1, 3, 3, 1), strides=(1, 2, 2, 1))` of dm-haiku's
     /// `nets/resnet.py`, `MaxPool2d(kernel_size=3, stride=2, padding=1)` of torchvision's `models/resnet.py`.
     pub const STEM_POOL: Self = Self {
@@ -68,31 +78,23 @@ impl Padding {
 mod tests {
     use super::*;
 
-    const fn window(kernel: usize, stride: usize, dilation: usize) -> Window {
-        Window {
-            kernel,
-            stride,
-            dilation,
-        }
-    }
-
     #[test]
     fn same_padding_puts_the_odd_one_at_the_end() {
-        assert_eq!(Padding::Same.sides(224, window(7, 2, 1)), [2, 3]);
-        assert_eq!(Padding::Same.sides(225, window(7, 2, 1)), [3, 3]);
+        assert_eq!(Padding::Same.sides(224, Window::of(7, 2, 1)), [2, 3]);
+        assert_eq!(Padding::Same.sides(225, Window::of(7, 2, 1)), [3, 3]);
         assert_eq!(Padding::Same.sides(112, Window::STEM_POOL), [0, 1]);
-        assert_eq!(Padding::Same.sides(7, window(1, 2, 1)), [0, 0]);
-        assert_eq!(Padding::Same.sides(14, window(3, 1, 2)), [2, 2]);
+        assert_eq!(Padding::Same.sides(7, Window::of(1, 2, 1)), [0, 0]);
+        assert_eq!(Padding::Same.sides(14, Window::of(3, 1, 2)), [2, 2]);
     }
 
     #[test]
     fn symmetric_padding_is_the_same_at_every_size_and_gives_as_many_outputs() {
         for size in 1..=300 {
             for window in [
-                window(7, 2, 1),
-                window(3, 2, 1),
-                window(3, 1, 4),
-                window(1, 2, 1),
+                Window::of(7, 2, 1),
+                Window::of(3, 2, 1),
+                Window::of(3, 1, 4),
+                Window::of(1, 2, 1),
             ] {
                 let [before, after] = Padding::Symmetric.sides(size, window);
                 assert_eq!([before, after], Padding::Symmetric.sides(1, window));

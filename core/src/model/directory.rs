@@ -264,12 +264,19 @@ pub fn list(store: &Path) -> Result<Vec<PathBuf>, ModelError> {
     for entry in fs::read_dir(store).map_err(io)? {
         let entry = entry.map_err(io)?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && may_be_directory(&entry) {
+        if !hidden && may_be_directory(&entry) && !is_of_the_system(&entry) {
             paths.push(entry.path());
         }
     }
     paths.sort();
     Ok(paths)
+}
+
+/// Whether a folder is there for another reason (`lost+found`, `@eaDir`): no model can have its name, and none is in it.
+fn is_of_the_system(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name().into_string().map(ModelName::try_from);
+    let named = matches!(name, Ok(Ok(_)));
+    !named && !entry.path().join(file::MANIFEST).exists()
 }
 
 fn may_be_directory(entry: &fs::DirEntry) -> bool {

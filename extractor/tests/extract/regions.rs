@@ -99,7 +99,7 @@ fn assert_same(found: &[Value], served: &Value, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn regions_by_every_method_are_the_servers() {
-    let server = Server::start().await;
+    let http = Server::start().await;
     let images = sets::images();
     let folder = sets::folder(&images);
     let input = folder.path().to_str().unwrap();
@@ -138,7 +138,7 @@ async fn regions_by_every_method_are_the_servers() {
         assert_eq!(done["images"], images.len());
         for (name, bytes) in &images {
             let form = Form::new().part("image", Part::bytes(bytes.clone()));
-            let served = server.post(&format!("/v1/regions?{query}"), form).await;
+            let served = http.post(&format!("/v1/regions?{query}"), form).await;
             assert_same(
                 &rows(output.path(), name),
                 &served,
@@ -146,13 +146,13 @@ async fn regions_by_every_method_are_the_servers() {
             );
         }
     }
-    server.service.stop().await;
+    http.service.stop().await;
 }
 
 /// Label maps beside images, in tar shards and in TFRecord shards are the parts `mask` of requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn given_masks_are_the_servers_wherever_they_lie() {
-    let server = Server::start().await;
+    let http = Server::start().await;
     let mut images = sets::images();
     images.retain(|(name, _)| !name.contains("exif"));
     let folder = sets::folder(&images);
@@ -197,7 +197,7 @@ async fn given_masks_are_the_servers_wherever_they_lie() {
         let form = Form::new()
             .part("image", Part::bytes(bytes.clone()))
             .part("mask", Part::bytes(sets::mask(bytes).to_png()));
-        let served = server.post("/v1/regions", form).await;
+        let served = http.post("/v1/regions", form).await;
         for output in &outputs[..2] {
             assert_same(&rows(output.path(), name), &served, name);
         }
@@ -205,13 +205,13 @@ async fn given_masks_are_the_servers_wherever_they_lie() {
         assert_same(first, &served, name);
         of_records = rest;
     }
-    server.service.stop().await;
+    http.service.stop().await;
 }
 
 /// Overlapping objects each have a vector, with their category, their id and their pixels.
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_of_coco_are_the_servers_with_their_names() {
-    let server = Server::start().await;
+    let http = Server::start().await;
     let path = golden::files("images", &["jpg"]).remove(0);
     let bytes = fs::read(&path).unwrap();
     let map = sets::mask(&bytes);
@@ -277,7 +277,7 @@ async fn objects_of_coco_are_the_servers_with_their_names() {
         .part("image", Part::bytes(bytes))
         .text("rle", Value::from(runs).to_string())
         .text("space", "projection");
-    let mut served = server.post("/v1/regions", form).await;
+    let mut served = http.post("/v1/regions", form).await;
     for (region, id) in served["regions"]
         .as_array_mut()
         .unwrap()
@@ -287,12 +287,12 @@ async fn objects_of_coco_are_the_servers_with_their_names() {
         region["id"] = id.into();
     }
     assert_same(&rows(output.path(), "photo.jpg"), &served, "objects");
-    server.service.stop().await;
+    http.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn features_of_any_shape_are_the_servers() {
-    let server = Server::start().await;
+    let http = Server::start().await;
     let images = sets::images();
     let folder = sets::folder(&images);
     let output = tempfile::tempdir().unwrap();
@@ -336,7 +336,7 @@ async fn features_of_any_shape_are_the_servers() {
     for (name, bytes) in &images {
         let (shape, values) = found.next().unwrap();
         let form = Form::new().part("image", Part::bytes(bytes.clone()));
-        let served = server
+        let served = http
             .post("/v1/features?stage=c3&view=full&size=96", form)
             .await;
         assert_eq!(served["shape"], json!(shape), "{name}");
@@ -349,7 +349,7 @@ async fn features_of_any_shape_are_the_servers() {
         assert!(largest_error(&values, &expected) <= CLOSE, "{name}");
     }
     drop(found);
-    server.service.stop().await;
+    http.service.stop().await;
     let half = tempfile::tempdir().unwrap();
     summary(
         "features",

@@ -2,7 +2,7 @@
 //! around hexadecimal digits.
 
 use axum::http::{HeaderMap, HeaderName, header};
-use http_range_header::parse_range_header;
+use http_range_header::{EndPosition, StartPosition, parse_range_header};
 
 use crate::http::Problem;
 
@@ -39,22 +39,29 @@ pub(super) fn part(headers: &HeaderMap, etag: &str, bytes: u64) -> Result<Part, 
     let meant = text(headers, &header::IF_RANGE).is_none_or(|tag| tag == etag);
     let range = text(headers, &header::RANGE).filter(|_| meant);
     // What is no range of bytes is to be ignored, and several ranges may be.
-    let Some(Ok(ranges)) = range.map(parse_range_header) else {
+    let ranges = range.map(parse_range_header);
+    let Some([range]) = ranges
+        .as_ref()
+        .and_then(|it| Some(it.as_ref().ok()?.ranges.as_slice()))
+    else {
         return Ok(whole);
     };
-    let unsatisfiable = Problem::RangeNotSatisfiable { bytes };
-    if bytes == 0 {
-        return Err(unsatisfiable);
+    let last = bytes.saturating_sub(1);
+    let (first, last) = match (range.start, range.end) {
+        (StartPosition::Index(first), EndPosition::Index(end)) if end < first => return Ok(whole),
+        (StartPosition::Index(first), EndPosition::Index(end)) => (first, end.min(last)),
+        (StartPosition::Index(first), EndPosition::LastByte) => (first, last),
+        // As many bytes from the end as there are, at most.
+        (StartPosition::FromLast(count), _) => (bytes.saturating_sub(count), last),
+    };
+    if first >= bytes {
+        return Err(Problem::RangeNotSatisfiable { bytes });
     }
-    let ranges = ranges.validate(bytes).map_err(|_| unsatisfiable)?;
-    match &ranges[..] {
-        [range] => Ok(Part {
-            first: *range.start(),
-            length: range.end() - range.start() + 1,
-            whole: false,
-        }),
-        _ => Ok(whole),
-    }
+    Ok(Part {
+        first,
+        length: last - first + 1,
+        whole: false,
+    })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -82,6 +89,8 @@ mod tests {
             ("bytes=7-", 7, 3),
             ("bytes=-4", 6, 4),
             ("bytes=8-99", 8, 2),
+            ("bytes=-99", 0, 10),
+            ("bytes=0-18446744073709551615", 0, 10),
         ] {
             let found = part(&headers(&[(header::RANGE, range)]), ETAG, 10).unwrap();
             let expected = Part {
@@ -95,7 +104,16 @@ mod tests {
 
     #[test]
     fn what_is_no_single_range_of_bytes_gives_the_whole_file() {
-        for range in ["lines=1-2", "bytes=a-b", "bytes", "bytes=0-1,4-5"] {
+        for range in [
+            "lines=1-2",
+            "bytes=a-b",
+            "bytes",
+            "bytes=0-1,4-5",
+            "bytes=5-2",
+            "bytes=0-5,2-3",
+            "bytes=-0",
+            "",
+        ] {
             let found = part(&headers(&[(header::RANGE, range)]), ETAG, 10).unwrap();
             assert!(found.whole && found.length == 10, "{range}: {found:?}");
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, value_parser};
 use detcon_inference::{Dense, Device, OpenOptions, PrecisionChoice};
 
+use super::read::switch;
 use super::{Threads, count};
 
 /// How models are run.
@@ -34,7 +35,7 @@ pub struct EngineArguments {
     pub precision: PrecisionChoice,
     /// Open no graphs for dense features beside the one that embeddings are computed with: c2, c3 and c4 are refused,
     /// and c5 and regions too where embeddings are not float32's. A served ResNet-50 then takes an eighth less memory.
-    #[arg(long, env = "DETCON_NO_DENSE_FEATURES")]
+    #[arg(long, env = "DETCON_NO_DENSE_FEATURES", value_parser = switch)]
     pub no_dense_features: bool,
     /// Threads that engines compute with [default: the processors this process may use].
     #[arg(long, env = "DETCON_ENGINE_THREADS", value_name = "N", value_parser = count)]

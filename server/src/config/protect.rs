@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::read::switch;
 use crate::http::{ImageOrigin, Origin};
 use crate::protect::{Gate, KeysError, Playground, Protection};
 
@@ -34,10 +35,10 @@ pub struct ProtectArguments {
     )]
     pub allow_url: Vec<ImageOrigin>,
     /// Also fetches from addresses inside networks (private, loopback, link-local), for those origins.
-    #[arg(long, env = "DETCON_ALLOW_PRIVATE_ADDRESSES", requires = "allow_url")]
+    #[arg(long, env = "DETCON_ALLOW_PRIVATE_ADDRESSES", value_parser = switch, requires_if("true", "allow_url"))]
     pub allow_private_addresses: bool,
     /// Serves no page at / to try the models with in a browser.
-    #[arg(long, env = "DETCON_NO_PLAYGROUND")]
+    #[arg(long, env = "DETCON_NO_PLAYGROUND", value_parser = switch)]
     pub no_playground: bool,
     /// Certificate chain for TLS, PEM.
     #[arg(

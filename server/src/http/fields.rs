@@ -70,11 +70,17 @@ impl Fields {
         Ok(fields)
     }
 
+    /// Refuses a field that no table has, before its value is looked at.
+    pub(super) fn check(&self, name: &str) -> Result<(), Problem> {
+        if self.known.has(name) {
+            return Ok(());
+        }
+        Err(unknown(name, self.known.known()))
+    }
+
     /// Takes a field in; one that is there already or does not exist is an error.
     pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
-        if !self.known.has(name) {
-            return Err(unknown(name, self.known.known()));
-        }
+        self.check(name)?;
         match self.values.insert(name.to_owned(), value) {
             None => Ok(()),
             Some(_) => Err(invalid(name, "it is given twice: give it once")),

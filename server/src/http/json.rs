@@ -5,7 +5,9 @@ use std::fmt;
 
 use axum::http::Uri;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeError, alphabet};
 use bytes::Bytes;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -272,7 +274,7 @@ fn image(index: usize, json: &str, fetcher: &Fetcher) -> Result<Image, Problem> 
     let Text(text) = serde_json::from_str(json).map_err(|_| wrong("it is not a string"))?;
     let expected = "it is no data URI: send an image as data:image/jpeg;base64,…";
     let Some((scheme, rest)) = text.split_once(':') else {
-        let bare = STANDARD.decode(&*text).map_err(|_| wrong(expected))?;
+        let bare = decoded(&text).map_err(|_| wrong(expected))?;
         return Ok(Image::Here(bare.into()));
     };
     if !scheme.eq_ignore_ascii_case("data") {
@@ -284,10 +286,28 @@ fn image(index: usize, json: &str, fetcher: &Fetcher) -> Result<Image, Problem> 
             "its data is not marked as base64: send data:image/jpeg;base64,…",
         ));
     }
-    let bytes = STANDARD
-        .decode(data)
-        .map_err(|error| wrong(&format!("its base64 is damaged ({error})")))?;
+    let bytes =
+        decoded(data).map_err(|error| wrong(&format!("its base64 is damaged ({error})")))?;
     Ok(Image::Here(bytes.into()))
+}
+
+/// The bytes of base64 as any encoder writes it (RFC 4648): with line breaks, with the letters for addresses, without
+/// padding.
+fn decoded(text: &str) -> Result<Vec<u8>, DecodeError> {
+    const CONFIG: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
+    let usual = |byte: u8| !byte.is_ascii_whitespace() && !matches!(byte, b'-' | b'_');
+    if text.bytes().all(usual) {
+        return ENGINE.decode(text);
+    }
+    let letters = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    let letters = letters.map(|byte| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => other,
+    });
+    ENGINE.decode(letters.collect::<Vec<u8>>())
 }
 
 #[cfg(test)]

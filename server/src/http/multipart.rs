@@ -53,6 +53,7 @@ pub(super) async fn read(
                 }
             }
             _ => {
+                fields.check(&name)?;
                 let text = String::from_utf8(bytes(field).await?.into());
                 let value = text.map_err(|_| invalid(&name, "it is not UTF-8"))?;
                 fields.set(&name, value)?;

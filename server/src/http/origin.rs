@@ -25,6 +25,9 @@ impl FromStr for Origin {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(expected);
         };
+        if authority.host().contains('*') {
+            return Err("a host is named as a whole: give each origin, or * for every one");
+        }
         // As browsers write it: in lower case, and nothing after the host.
         let origin = format!("{scheme}://{authority}").to_ascii_lowercase();
         let known = scheme == "http" || scheme == "https";

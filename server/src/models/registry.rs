@@ -32,6 +32,14 @@ pub enum StoreError {
         "the models could not be listed: {0}; give a directory of model directories with --models"
     )]
     List(#[from] ModelError),
+    /// It is a model's own directory.
+    #[error("{} is a model itself; give the folder that it is in: --models {}", path.display(), parent.display())]
+    Model {
+        /// As it was given.
+        path: PathBuf,
+        /// Where it lies.
+        parent: PathBuf,
+    },
     /// The default model is not in it.
     #[error("--default-model {name:?} is not among the models of --models: {known}")]
     DefaultModel {
@@ -320,13 +328,17 @@ impl Registry {
     }
 
     /// A model that is served, for a first request: its name where a request has to give it.
-    pub(crate) fn example(&self) -> Option<Example> {
+    pub(crate) fn example(&self) -> Example {
         if self.find(None).is_ok() {
-            return Some(Example::Unnamed);
+            return Example::Unnamed;
         }
-        let states = self.states().into_iter();
-        let mut ready = states.filter(|(_, state)| matches!(state, State::Ready(_)));
-        ready.next().map(|(name, _)| Example::Named(name))
+        let states = self.states();
+        if states.is_empty() {
+            return Example::None;
+        }
+        let mut ready = states.into_iter();
+        let ready = ready.find(|(_, state)| matches!(state, State::Ready(_)));
+        ready.map_or(Example::Refused, |(name, _)| Example::Named(name))
     }
 
     /// Whether the server is on its way out.
@@ -355,6 +367,10 @@ pub enum Example {
     Unnamed,
     /// By this name.
     Named(String),
+    /// Not at all: there are models, and none could be served.
+    Refused,
+    /// Not at all: there is none.
+    None,
 }
 
 /// The name of the only model that is in the store, or of the only one that is served once all that were there at the

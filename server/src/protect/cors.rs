@@ -3,24 +3,18 @@
 use std::time::Duration;
 
 use axum::http::{HeaderName, Method, header};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::API_KEY;
 use crate::http::{Origin, provenance};
 
-/// Headers that a page may send, `Authorization` among them: a wildcard would leave it out.
-const SENT: [HeaderName; 8] = [
-    header::ACCEPT,
-    header::AUTHORIZATION,
-    header::CONTENT_TYPE,
-    HeaderName::from_static(API_KEY),
-    HeaderName::from_static("x-priority"),
-    HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("x-request-timeout"),
-    HeaderName::from_static("traceparent"),
-];
 /// Headers of answers that a page may read.
-const READ: [HeaderName; 6] = [
+const READ: [HeaderName; 12] = [
+    header::ACCEPT_RANGES,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    header::LINK,
+    header::LOCATION,
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
     HeaderName::from_static("server-timing"),
@@ -48,8 +42,15 @@ pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-            .allow_headers(SENT)
+            .allow_methods([
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::DELETE,
+            ])
+            // Clients send headers of their own (OpenAI's ten of x-stainless-…); a wildcard would leave out Authorization.
+            .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(READ)
             .max_age(REMEMBERED),
     )

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::Router;
-use detcon_core::model::list;
+use detcon_core::model::{file, list};
 use detcon_inference::{InferenceError, Runtime};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -162,8 +162,8 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
-    /// Waits until every model is served or refused; says how a first request reaches one, if any is served.
-    pub fn loaded(&self) -> impl Future<Output = Option<Example>> + Send + use<> {
+    /// Waits until every model is served or refused; says how a first request reaches one.
+    pub fn loaded(&self) -> impl Future<Output = Example> + Send + use<> {
         let (mut loaded, registry) = (self.loaded.clone(), Arc::clone(&self.registry));
         async move {
             // The sender goes only after it has said so.
@@ -216,7 +216,14 @@ async fn find(
     models: &mut ModelArguments,
 ) -> Result<(Option<Arc<Remote>>, Vec<PathBuf>), ServeError> {
     if !Remote::is_address(&models.models) {
-        let directories = list(&models.models).map_err(StoreError::from)?;
+        let path = &models.models;
+        let directories = list(path).map_err(StoreError::from)?;
+        if path.join(file::MANIFEST).is_file() {
+            let parent = path.canonicalize().unwrap_or_default();
+            let parent = parent.parent().unwrap_or(path).to_owned();
+            let path = path.clone();
+            return Err(StoreError::Model { path, parent }.into());
+        }
         return Ok((None, directories));
     }
     let (address, cache) = (models.models.display().to_string(), models.cache.clone());

@@ -60,7 +60,7 @@ impl Server {
     fn embedding(&self) -> Vec<u8> {
         let image = concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../tests/golden/images/coffee.jpg"
+            "/../core/tests/fixtures/baseline_420.jpg"
         );
         let request = agent().post(format!("{}/v1/embeddings?model=try", self.url));
         let request = request

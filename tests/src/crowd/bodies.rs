@@ -21,7 +21,7 @@ const EMBEDDINGS: &str = "/v1/embeddings";
 /// Where else, each with what every image may be asked.
 const OTHERS: [&str; 3] = [
     "/v1/features?stage=c4",
-    "/v1/regions?method=grid",
+    "/v1/regions?method=grid&rows=1&columns=1",
     "/v1/segmentations?min_size=50",
 ];
 /// Routes that a crowd asks, as metrics name them.

@@ -3,6 +3,7 @@ use std::io::Cursor;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use detcon_core::segment::SegmentMap;
@@ -265,4 +266,40 @@ fn the_shares_of_two_ranks_are_the_batch_of_one() {
     for (step, batch) in whole.iter().enumerate() {
         assert_eq!([&first[step][..], &second[step][..]].concat(), *batch);
     }
+}
+
+/// The shards of one rank of two are gone for a second, while it reads: its batches, and so those of both, are the same.
+#[test]
+fn a_rank_that_loses_its_disk_for_a_second_has_the_same_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    striped(folder.path(), 12);
+    let (here, away) = (
+        folder.path().join("train-00000-of-00001"),
+        folder.path().join("away"),
+    );
+    let recipe = recipe(&["batch=4"]);
+    let open = || Arc::new(DataSet::open(folder.path(), recipe.masks).unwrap());
+    let drawn = |data: &Arc<DataSet>| {
+        let (share, threads) = (Share::new(1, 2).unwrap(), NonZeroUsize::MIN);
+        let loader = Loader::start(Arc::clone(data), recipe, share, 0, threads).unwrap();
+        let batches = loader.take(6).map(|batch| batch.unwrap().images().to_vec());
+        batches.collect::<Vec<_>>()
+    };
+    let expected = drawn(&open());
+    let data = open();
+    fs::rename(&here, &away).unwrap();
+    let (from, to) = (away, here);
+    let back = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        fs::rename(from, to).unwrap();
+    });
+    let begin = Instant::now();
+    let found = drawn(&data);
+    println!(
+        "six shares of batches in {:.1} s",
+        begin.elapsed().as_secs_f64()
+    );
+    back.join().unwrap();
+    assert!(found == expected, "other images in the batches");
+    assert!(data.damaged().is_empty(), "{:?}", data.damaged());
 }

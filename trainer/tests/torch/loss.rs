@@ -43,7 +43,8 @@ fn the_loss_and_its_gradients_are_upstreams() {
     }
 }
 
-/// In float64, as an independent implementation has it: the published code has no DetCon-S.
+/// In float64, as an independent implementation has it: the published code has no DetCon-S. The golden gradients lie
+/// `[D, N, R]` in the file, though its header gives them their vectors' shape `[N, R, D]`: `laid_out` turns them.
 #[test]
 fn the_loss_of_detcon_s_and_its_gradients_are_another_implementations() {
     let file = objective("loss_detcon_s.safetensors");

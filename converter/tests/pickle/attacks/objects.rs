@@ -1,6 +1,6 @@
 //! Globals, calls and keys: whatever is not on the allow-list, or not a constructor at all.
 
-use detcon_converter::pickle::{self, Kind, Limits, PickleError};
+use detcon_converter::pickle::{self, Kind, Limits, PickleError, Verdict};
 
 use super::assembler::{error, global, pickle, text};
 
@@ -46,15 +46,37 @@ fn a_global_that_is_never_called_is_refused_all_the_same() {
     assert_eq!(error(&file), forbidden("builtins", "eval", 2));
 }
 
+/// A function that nobody knows could do anything; a class that is only named, or made an object of, runs nothing here.
+#[test]
+fn what_is_not_known_is_left_out_where_it_is_made_and_refused_where_it_is_called() {
+    let named = pickle(&[&global("mine.settings", "Config")]);
+    assert!(pickle::parse(&named, &Limits::default()).is_ok());
+    let made = pickle(&[&global("mine.settings", "Config"), b")\x81}b"]);
+    assert!(pickle::parse(&made, &Limits::default()).is_ok());
+    for call in [b")R".to_vec(), [&text("x")[..], b"\x85R"].concat()] {
+        let called = pickle(&[&global("mine.settings", "load"), &call]);
+        let unknown = PickleError::UnknownCall {
+            offset: 2,
+            module: "mine.settings".to_owned(),
+            name: "load".to_owned(),
+        };
+        assert_eq!(error(&called), unknown);
+        let listed = pickle::globals(&called, 0, &Limits::default());
+        assert_eq!(listed.uses[0].verdict, Verdict::Refused);
+    }
+    let listed = pickle::globals(&made, 0, &Limits::default());
+    assert_eq!(listed.uses[0].verdict, Verdict::Opaque);
+}
+
 #[test]
 fn names_are_shown_escaped_and_cut() {
     let long = "x".repeat(300);
     let PickleError::ForbiddenGlobal { module, name, .. } =
-        error(&pickle(&[&global("a\x1b[31m", &long)]))
+        error(&pickle(&[&global("os\x1b[31m.x", &format!("a.{long}"))]))
     else {
         panic!("another error");
     };
-    assert_eq!(module, "a\\u{1b}[31m");
+    assert_eq!(module, "os\\u{1b}[31m.x");
     assert!(name.chars().count() < 100);
 }
 
@@ -227,14 +249,14 @@ fn every_global_of_a_hostile_pickle_is_listed() {
     let names: Vec<_> = listed
         .uses
         .iter()
-        .map(|found| (&*found.module, &*found.name, found.allowed))
+        .map(|found| (&*found.module, &*found.name, found.verdict))
         .collect();
     let expected = [
-        ("os", "system", false),
-        ("copyreg extension", "7", false),
-        ("builtins", "eval", false),
-        ("builtins", "eval", false),
-        ("numpy", "dtype", true),
+        ("os", "system", Verdict::Refused),
+        ("copyreg extension", "7", Verdict::Refused),
+        ("builtins", "eval", Verdict::Refused),
+        ("builtins", "eval", Verdict::Refused),
+        ("numpy", "dtype", Verdict::Allowed),
     ];
     assert_eq!((names.as_slice(), listed.stopped), (&expected[..], None));
 

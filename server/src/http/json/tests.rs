@@ -1,5 +1,6 @@
 //! Requests in OpenAI's shape: what is read, and which field is at fault where something is not.
 
+use base64::Engine as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -53,10 +54,40 @@ fn one_image_and_several_are_read() {
 }
 
 #[test]
+fn base64_is_read_as_any_encoder_writes_it() {
+    let bytes: Vec<u8> = (0..=255).collect();
+    let usual = base64::engine::general_purpose::STANDARD.encode(&bytes);
+    let lines: Vec<_> = usual.as_bytes().chunks(76).collect();
+    let url_safe = usual.replace('+', "-").replace('/', "_");
+    for text in [
+        usual.clone(),
+        lines
+            .join(&b"\\n"[..])
+            .iter()
+            .map(|&byte| char::from(byte))
+            .collect(),
+        lines
+            .join(&b"\\r\\n"[..])
+            .iter()
+            .map(|&byte| char::from(byte))
+            .collect(),
+        usual.trim_end_matches('=').to_owned(),
+        url_safe.trim_end_matches('=').to_owned(),
+        url_safe,
+    ] {
+        for prefix in ["", "data:image/png;base64,"] {
+            let body = format!(r#"{{"input": "{prefix}{text}"}}"#);
+            let expected = Image::Here(bytes.clone().into());
+            assert_eq!(parse(&body).unwrap().images, [expected], "{body}");
+        }
+    }
+}
+
+#[test]
 fn the_field_at_fault_is_named() {
     for (body, field) in [
         (r#"{"input": 5}"#, "input"),
-        (r#"{"input": "hello"}"#, "input[0]"),
+        (r#"{"input": "hello there!"}"#, "input[0]"),
         (r#"{"input": "http://example.com/a,b"}"#, "input[0]"),
         (
             r#"{"input": ["data:;base64,AQ==", "data:image/png,raw"]}"#,

@@ -138,6 +138,7 @@ fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<String>, ArchiveErro
         })
     };
     match entry.header().entry_type() {
+        EntryType::Regular if is_of_macos(&bytes) => return Ok(None),
         EntryType::Regular => {}
         // The folder itself, as `tar -C MODEL_DIR -cf - .` archives it, and that of the heads.
         EntryType::Directory if is_known_folder(&bytes) => return Ok(None),
@@ -156,6 +157,13 @@ fn file_name(entry: &Entry<'_, impl Read>) -> Result<Option<String>, ArchiveErro
     let name = name.filter(|name| file::is_known(name));
     name.map(|name| Some(name.to_owned()))
         .ok_or_else(|| ArchiveError::Name { name: shown() })
+}
+
+/// Whether a file is what macOS puts beside others: their attributes (`._NAME`, `__MACOSX/…`), how a folder is shown.
+fn is_of_macos(name: &[u8]) -> bool {
+    let mut parts = name.rsplit(|&byte| byte == b'/');
+    let last = parts.next().unwrap_or_default();
+    last.starts_with(b"._") || last == b".DS_Store" || parts.any(|part| part == b"__MACOSX")
 }
 
 /// Whether a folder is the model's own, or that of its heads, however it is written.
@@ -237,6 +245,10 @@ mod tests {
             ("model.onnx", EntryType::Regular, b"graph"),
             ("./heads/", EntryType::Directory, b""),
             ("./heads/a.safetensors", EntryType::Regular, b"head"),
+            ("./._.", EntryType::Regular, b"attributes"),
+            ("./heads/._a.safetensors", EntryType::Regular, b"attributes"),
+            ("./.DS_Store", EntryType::Regular, b"view"),
+            ("__MACOSX/manifest.json", EntryType::Regular, b"attributes"),
         ]);
         let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
         compressed.write_all(&archive).unwrap();

@@ -1,13 +1,25 @@
-//! The zip archive that `torch.save` writes: every member stored, none compressed. Whatever a hostile archive may
-//! say of lengths and places is checked against the file; nothing is decompressed.
+//! Zip archives: what `torch.save` writes, with every member stored, and NumPy's, whose members may be compressed.
+//! Whatever a hostile archive may say of lengths and places is checked against the file. A member is decompressed to the
+//! length that the directory says and no further, and all of them to a multiple of the file's own length.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::ops::Range;
+use std::sync::Arc;
+
+use flate2::read::DeflateDecoder;
+
+use crate::pickle::Data;
 
 /// Most members. A ResNet-200 with its optimizer has some 4 000.
 const MAX_MEMBERS: u64 = 100_000;
 /// Longest comment that a zip archive may end with.
 const MAX_COMMENT: usize = 0xffff;
+
+/// Most times that the decompressed members are as long as the file, beyond [`SMALL`]: weights hardly compress.
+const MAX_RATIO: u64 = 64;
+/// What members may decompress to whatever the file's length is.
+const SMALL: u64 = 16 << 20;
 
 /// First bytes of the records of a zip archive.
 mod signature {
@@ -28,10 +40,28 @@ pub enum ArchiveError {
         offset: usize,
     },
     /// A member that is not stored as it is.
-    #[error("{name:?} in the archive is compressed or encrypted: torch.save does neither")]
+    #[error(
+        "{name:?} in the archive is compressed or encrypted, as neither torch.save nor NumPy writes it"
+    )]
     NotStored {
         /// The member.
         name: String,
+    },
+    /// A member whose compressed bytes are not what the directory says.
+    #[error(
+        "{name:?} in the archive does not decompress to the {length} bytes that its directory says"
+    )]
+    Compressed {
+        /// The member.
+        name: String,
+        /// Its length when decompressed.
+        length: u64,
+    },
+    /// A zip bomb.
+    #[error("the archive decompresses to more than {most} bytes: no weights compress so well")]
+    TooLarge {
+        /// The most that is allowed.
+        most: u64,
     },
     /// More members than any checkpoint has.
     #[error("the archive has {count} members; {MAX_MEMBERS} is the most allowed")]
@@ -52,14 +82,24 @@ pub enum ArchiveError {
 
 /// Members by name, each a place in the file.
 #[derive(Debug)]
-pub(super) struct Archive<'a> {
+pub(crate) struct Archive<'a> {
     bytes: &'a [u8],
-    members: BTreeMap<&'a str, Range<usize>>,
+    members: BTreeMap<&'a str, Place>,
+    /// Bytes that members may still be decompressed to.
+    left: u64,
+}
+
+/// Where a member is.
+#[derive(Clone, Debug)]
+struct Place {
+    bytes: Range<usize>,
+    /// Its length when decompressed, where it is compressed.
+    unpacked: Option<u64>,
 }
 
 impl<'a> Archive<'a> {
     /// Reads the archive's directory.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, ArchiveError> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, ArchiveError> {
         let (count, mut at) = directory(bytes)?;
         if count > MAX_MEMBERS {
             return Err(ArchiveError::TooMany { count });
@@ -69,42 +109,102 @@ impl<'a> Archive<'a> {
             let damaged = ArchiveError::Damaged { offset: at };
             let member = Member::read(bytes, at).ok_or_else(|| damaged.clone())?;
             let name = readable(member.name);
-            if !member.stored {
-                return Err(ArchiveError::NotStored { name });
-            }
-            let place = member.place(bytes).ok_or(damaged)?;
+            let unpacked = match member.method {
+                Method::Stored => None,
+                Method::Deflated => Some(member.length),
+                Method::Other => return Err(ArchiveError::NotStored { name }),
+            };
+            let place = Place {
+                bytes: member.place(bytes).ok_or(damaged)?,
+                unpacked,
+            };
             if members.insert(member.name, place).is_some() {
                 return Err(ArchiveError::Duplicate { name });
             }
             at = member.next;
         }
-        Ok(Self { bytes, members })
+        let left = (bytes.len() as u64)
+            .saturating_mul(MAX_RATIO)
+            .saturating_add(SMALL);
+        Ok(Self {
+            bytes,
+            members,
+            left,
+        })
     }
 
     /// The folder that everything is in, with its slash, and the place of the pickle in it.
-    pub(super) fn pickle(&self) -> Result<(&'a str, Range<usize>), ArchiveError> {
-        let pickles = self.members.iter();
-        pickles
-            .filter_map(|(name, place)| Some((name.strip_suffix("data.pkl")?, place.clone())))
-            .find(|(folder, _)| folder.ends_with('/') && folder.matches('/').count() == 1)
-            .ok_or(ArchiveError::NoPickle)
+    pub(crate) fn pickle(&self) -> Result<(&'a str, Range<usize>), ArchiveError> {
+        let is_pickle = |name: &str| {
+            name.strip_suffix("data.pkl")
+                .is_some_and(|folder| folder.ends_with('/') && folder.matches('/').count() == 1)
+        };
+        let mut members = self.members.iter();
+        let (name, place) = members
+            .find(|(name, _)| is_pickle(name))
+            .ok_or(ArchiveError::NoPickle)?;
+        match place.unpacked {
+            None => Ok((name.trim_end_matches("data.pkl"), place.bytes.clone())),
+            Some(_) => Err(ArchiveError::NotStored {
+                name: readable(name),
+            }),
+        }
     }
 
-    /// A member's bytes.
-    pub(super) fn member(&self, name: &str) -> Option<&'a [u8]> {
-        self.bytes.get(self.members.get(name)?.clone())
+    /// A member's bytes, where they are stored as they are.
+    pub(crate) fn member(&self, name: &str) -> Option<&'a [u8]> {
+        self.stored(self.members.get(name)?)
     }
 
-    /// The members in a folder: names without the folder, and bytes.
-    pub(super) fn below(&self, folder: &str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    /// The members in a folder that are stored as they are: names without the folder, and bytes.
+    pub(crate) fn below(&self, folder: &str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.members.iter().filter_map(move |(name, place)| {
-            Some((name.strip_prefix(folder)?, self.bytes.get(place.clone())?))
+            Some((name.strip_prefix(folder)?, self.stored(place)?))
         })
+    }
+
+    fn stored(&self, place: &Place) -> Option<&'a [u8]> {
+        match place.unpacked {
+            None => self.bytes.get(place.bytes.clone()),
+            Some(_) => None,
+        }
+    }
+
+    /// Every member with its bytes, decompressed one by one.
+    pub(crate) fn unpacked(mut self) -> Result<Vec<(&'a str, Data<'a>)>, ArchiveError> {
+        let most = self.left;
+        let members = std::mem::take(&mut self.members);
+        let mut all = Vec::with_capacity(members.len());
+        for (name, place) in members {
+            let bytes = self.bytes.get(place.bytes).unwrap_or_default();
+            let Some(length) = place.unpacked else {
+                all.push((name, Data::File(bytes)));
+                continue;
+            };
+            self.left = self
+                .left
+                .checked_sub(length)
+                .ok_or(ArchiveError::TooLarge { most })?;
+            let inflated = inflate(bytes, length).ok_or_else(|| ArchiveError::Compressed {
+                name: readable(name),
+                length,
+            })?;
+            all.push((name, Data::Decoded(Arc::from(inflated))));
+        }
+        Ok(all)
     }
 }
 
 fn readable(name: &str) -> String {
     crate::pickle::readable(name)
+}
+
+/// Exactly `length` bytes, or none: memory is taken as they come.
+fn inflate(bytes: &[u8], length: u64) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let mut reader = DeflateDecoder::new(bytes).take(length.checked_add(1)?);
+    reader.read_to_end(&mut inflated).ok()?;
+    (inflated.len() as u64 == length).then_some(inflated)
 }
 
 /// How many members the central directory lists, and where it starts.
@@ -139,10 +239,21 @@ fn directory(bytes: &[u8]) -> Result<(u64, usize), ArchiveError> {
     Ok((count, usize::try_from(offset).map_err(|_| damaged)?))
 }
 
+/// How a member is compressed.
+#[derive(Clone, Copy)]
+enum Method {
+    Stored,
+    Deflated,
+    Other,
+}
+
 /// An entry of the central directory.
 struct Member<'a> {
     name: &'a str,
-    stored: bool,
+    method: Method,
+    /// Bytes in the file.
+    packed: u64,
+    /// Bytes when decompressed.
     length: u64,
     local: u64,
     /// Where the next entry is.
@@ -165,7 +276,12 @@ impl<'a> Member<'a> {
         let local = large.or(u32_at(bytes, at + 42)?)?;
         Some(Self {
             name: std::str::from_utf8(variable.get(..name)?).ok()?,
-            stored: method == 0 && flags & 1 == 0 && packed == unpacked,
+            method: match (method, flags & 1) {
+                (0, 0) if packed == unpacked => Method::Stored,
+                (8, 0) => Method::Deflated,
+                _ => Method::Other,
+            },
+            packed,
             length: unpacked,
             local,
             next: at.checked_add(LENGTH + name + extra + comment)?,
@@ -178,7 +294,7 @@ impl<'a> Member<'a> {
         let name = usize::try_from(u16_at(bytes, at.checked_add(26)?)?).ok()?;
         let extra = usize::try_from(u16_at(bytes, at.checked_add(28)?)?).ok()?;
         let start = at.checked_add(30 + name + extra)?;
-        let end = start.checked_add(usize::try_from(self.length).ok()?)?;
+        let end = start.checked_add(usize::try_from(self.packed).ok()?)?;
         (end <= bytes.len()).then_some(start..end)
     }
 }
