@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve learn learn-photographs test test-clients test-images test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench soak openapi fuzz clean
+.PHONY: help serve learn learn-photographs test test-clients test-extraction test-images test-schema test-browser screenshots test-torch test-tensorflow test-docker test-docker-cuda check bench soak openapi fuzz clean
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test-clients: .deps/onnxruntime .deps/clients ## drives tritonclient, openai, hu
 	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_clients.py --bin target/debug --golden tests/golden \
 		--document openapi/openapi.json
 	PYTHONPATH=$(abspath .deps/clients) $(PYTHON) tests/python/test_guide.py --bin target/debug
+
+test-extraction: .deps/onnxruntime .deps/extraction ## runs the recipes of docs/extraction.md: DuckDB, FAISS, PostgreSQL with pgvector (fetches 100 MB)
+	$(CARGO) build --locked --package detcon-extractor --package detcon-converter
+	PYTHONPATH=$(abspath .deps/extraction) $(PYTHON) tests/python/test_extraction.py --bin target/debug
 
 test-images: .deps/images ## holds the image decoders to Pillow on some hundreds of files that it makes
 	$(CARGO) build --locked --package detcon-core --example decode
@@ -81,10 +85,10 @@ check: .deps/onnxruntime .deps/libtorch $(TOOLS)/bin/cargo-deny ## what CI check
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 	$(CARGO) test --locked --workspace --lib the_committed_
 
-bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measures masks, import, preprocessing, int8, serving, pressure, training; results also in target/bench/*.json
-	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-trainer
+bench: .deps/onnxruntime .deps/python .deps/scikit-image .deps/libtorch ## measures masks, import, preprocessing, int8, serving, pressure, extraction, training; results also in target/bench/*.json
+	$(CARGO) build --release --locked --package detcon-server --package detcon-converter --package detcon-extractor --package detcon-trainer
 	$(CARGO) bench --locked --package detcon-tests \
-		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure
+		--bench masks --bench import --bench preprocessing --bench quantized --bench serving --bench pressure --bench extraction
 	$(CARGO) bench --locked --package detcon-trainer --bench loader --bench step
 
 soak: .deps/onnxruntime ## lets a crowd, hostile clients, swaps and a store that comes and goes loose on a server for MINUTES (30)
@@ -109,7 +113,7 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## fuzzes the parser FUZZ_TARGET (pickle, source, 
 clean: ## removes what was built and fetched, but no models
 	rm -rf target .deps $(TOOLS)
 
-.PHONY: .deps/onnxruntime .deps/python .deps/images .deps/clients .deps/torch .deps/engines .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
+.PHONY: .deps/onnxruntime .deps/python .deps/images .deps/clients .deps/extraction .deps/torch .deps/engines .deps/schemathesis .deps/scikit-image .deps/tensorflow .deps/libtorch
 .deps/onnxruntime:
 	@$(PYTHON) scripts/fetch_dependencies.py onnxruntime
 .deps/libtorch:
@@ -120,6 +124,8 @@ clean: ## removes what was built and fetched, but no models
 	@$(PYTHON) scripts/fetch_dependencies.py images
 .deps/clients:
 	@$(PYTHON) scripts/fetch_dependencies.py clients
+.deps/extraction:
+	@$(PYTHON) scripts/fetch_dependencies.py extraction
 .deps/schemathesis:
 	@$(PYTHON) scripts/fetch_dependencies.py schemathesis
 .deps/scikit-image:

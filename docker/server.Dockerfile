@@ -10,9 +10,9 @@ ARG ONNXRUNTIME=onnxruntime
 WORKDIR /source
 COPY . .
 RUN python3 scripts/fetch_dependencies.py ${ONNXRUNTIME} \
-    && cargo build --release --locked --package detcon-server --package detcon-converter \
+    && cargo build --release --locked --package detcon-server --package detcon-converter --package detcon-extractor \
     && mkdir -p /image/bin /image/lib \
-    && cp target/release/detcon-server target/release/detcon-convert /image/bin/ \
+    && cp target/release/detcon-server target/release/detcon-convert target/release/detcon-extract /image/bin/ \
     && cp -L .deps/${ONNXRUNTIME}/*.so /image/lib/ \
     && rm -rf target
 

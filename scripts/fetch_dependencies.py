@@ -9,6 +9,7 @@
   fetch_dependencies.py engines       .deps/engines, OpenCV and OpenVINO for `make test-torch`
   fetch_dependencies.py schemathesis  .deps/schemathesis, an environment of its own for `make test-schema`
   fetch_dependencies.py clients       .deps/clients, an environment of its own for `make test-clients`
+  fetch_dependencies.py extraction    .deps/extraction, an environment of its own for `make test-extraction`
   fetch_dependencies.py images        .deps/images, which the decoders are held against
   fetch_dependencies.py scikit-image  .deps/scikit-image, the other side of `make bench`
   fetch_dependencies.py tensorflow    .deps/tensorflow, an environment of its own for `make test-tensorflow` (1.5 GB)
@@ -112,6 +113,7 @@ TARGETS = {
     "engines": (environment, "engines"),
     "schemathesis": (environment, "schemathesis"),
     "clients": (environment, "clients"),
+    "extraction": (environment, "extraction"),
     "scikit-image": (environment, "scikit-image"),
     "tensorflow": (environment, "tensorflow"),
 }

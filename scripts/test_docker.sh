@@ -28,6 +28,7 @@ until curl --silent --fail --output /dev/null "http://127.0.0.1:$port/readyz"; d
 done
 say "ready after $((($(date +%s%N) - start) / 1000000)) ms, with ${ARCH:-resnet50}"
 chroot --userspec=10001 "$root" detcon-server health --listen "127.0.0.1:$port" --ready
+chroot --userspec=10001 "$root" detcon-extract --version
 curl --silent --fail --data-binary @tests/golden/images/astronaut.jpg --header 'Content-Type: image/jpeg' \
 	--header 'Accept: application/x-npy' --output "$out/embedding.npy" "http://127.0.0.1:$port/v1/embeddings"
 [ "$(head -c 6 "$out/embedding.npy" | tail -c 5)" = NUMPY ]

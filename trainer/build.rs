@@ -1,8 +1,7 @@
 //! Compiles what the trainer calls of libtorch beside tch (`shim/`), and lets programs find libtorch when they start.
 
-use std::path::Path;
-
 /// The files of the shim.
+#[cfg(feature = "torch")]
 const SHIM: [&str; 4] = [
     "shim/autograd.cpp",
     "shim/device.cpp",
@@ -14,12 +13,16 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=shim");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
-    if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
-        return;
-    }
+    #[cfg(feature = "torch")]
+    shim();
+}
+
+/// With the feature `torch` alone: without it there is no `cc` either.
+#[cfg(feature = "torch")]
+fn shim() {
     let libtorch =
         std::env::var_os("LIBTORCH").expect("LIBTORCH names no folder: `make` fetches one");
-    let libtorch = Path::new(&libtorch);
+    let libtorch = std::path::Path::new(&libtorch);
     cc::Build::new()
         .cpp(true)
         .std("c++17")

@@ -94,6 +94,12 @@ impl View {
         }
     }
 
+    /// Pixels of the shorter side of what the network sees.
+    #[must_use]
+    pub const fn size(self) -> u32 {
+        self.preprocess.size()
+    }
+
     /// Rows and columns of the network's input for an image of this height and width.
     #[must_use]
     pub fn input_size(self, height: u32, width: u32) -> [u32; 2] {

@@ -18,12 +18,19 @@ use crate::order::{Exception, Layers};
 /// The workspace's crates, by their folders.
 const CRATES: Layers<'_> = Layers {
     of: "Cargo.toml",
-    names: "tests server trainer converter inference core",
-    exceptions: &[Exception {
-        user: "trainer",
-        uses: "tests",
-        reason: "its own tests read the golden data; the crate of the tests, without libtorch, does not use it",
-    }],
+    names: "tests server extractor trainer converter inference data core",
+    exceptions: &[
+        Exception {
+            user: "trainer",
+            uses: "tests",
+            reason: "its own tests read the golden data; the crate of the tests, without libtorch, does not use it",
+        },
+        Exception {
+            user: "extractor",
+            uses: "tests",
+            reason: "its own tests hold it to a server's answers; the crate of the tests, without Parquet, does not use it",
+        },
+    ],
 };
 
 /// Folders of modules whose order is held.
@@ -87,8 +94,17 @@ const MODULES: &[Layers<'_>] = &[
     Layers {
         of: "trainer/src",
         names: "commands report export finetune probe frozen run judge loader memory recipe learner \
-            optimizer schedule objective network augment distributed device objects masks shards \
-            sample example tfrecord tensor random",
+            optimizer schedule objective network augment distributed device objects masks tensor random",
+        exceptions: &[],
+    },
+    Layers {
+        of: "extractor/src",
+        names: "commands pipeline output work input place count",
+        exceptions: &[],
+    },
+    Layers {
+        of: "data/src",
+        names: "shards sample example tfrecord annotations image_name share",
         exceptions: &[],
     },
 ];

@@ -1,9 +1,6 @@
 //! Pretraining with DetCon: its data, and (cargo feature `torch`, on by default) its method on libtorch.
 //!
-//! - [`tfrecord`]: the container, records with checksums;
-//! - [`example`]: `tf.train.Example`, what a record holds;
-//! - [`sample`]: an image with its label and masks, in upstream's features;
-//! - [`shards`]: the files of a data set, and the samples in them;
+//! - [`detcon_data`]: what data sets are stored in;
 //! - [`masks`]: images in, shards with masks out;
 //! - `network`, `objective`, `augment`, `optimizer`, [`schedule`]: what a step is made of, each held to the published
 //!   code's own numbers;
@@ -23,7 +20,6 @@ pub mod augment;
 pub mod device;
 #[cfg(feature = "torch")]
 pub mod distributed;
-pub mod example;
 #[cfg(feature = "torch")]
 pub mod export;
 #[cfg(feature = "torch")]
@@ -54,9 +50,6 @@ pub mod recipe;
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;
-pub mod sample;
 pub mod schedule;
-pub mod shards;
 #[cfg(feature = "torch")]
 pub mod tensor;
-pub mod tfrecord;

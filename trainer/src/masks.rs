@@ -5,14 +5,12 @@
 //! JPEG if it is none, decoded as stored, segmented, and put into its place in its shard. What differs from upstream:
 //! images really are shuffled, a mask never wraps at 256 segments, and a run that was killed goes on where it was.
 
-mod annotations;
 mod error;
 mod in_order;
 mod journal;
 mod layout;
 mod masker;
 mod merge;
-mod part;
 mod partial;
 mod picture;
 mod preview;
@@ -22,14 +20,10 @@ mod source;
 mod summary;
 mod work;
 
-pub use self::annotations::{Annotations, WithoutOutline};
 pub use self::error::MasksError;
 pub use self::layout::Layout;
 #[cfg(feature = "torch")]
-pub(crate) use self::layout::is_image;
-#[cfg(feature = "torch")]
 pub(crate) use self::masker::Masker;
-pub use self::part::Part;
 pub use self::preview::contact_sheet;
 pub use self::run::{Progress, Run, run};
 pub use self::settings::{MaskSettings, MaskSource, Overflow, Segmentation};

@@ -14,8 +14,8 @@ use rayon::prelude::*;
 use self::picture::Picture;
 use self::thing::CLASSES;
 use crate::random::stream;
-use crate::sample::{Origin, Sample, SampleError};
-use crate::tfrecord::RecordWriter;
+use detcon_data::sample::{Origin, Sample, SampleError};
+use detcon_data::tfrecord::RecordWriter;
 
 mod files;
 mod ground;
@@ -110,7 +110,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::shards::{OnCorrupt, SampleReader, Split, list};
+    use detcon_data::shards::{OnCorrupt, SampleReader, Split, list};
 
     #[test]
     fn three_sets_of_the_same_kind_are_drawn() {

@@ -18,8 +18,8 @@ use crate::frozen::FrozenModel;
 use crate::judge::knn::{self, KnnError, KnnSettings, Labelled};
 use crate::judge::linear::{self, LinearSettings, Vectors};
 use crate::masks::{Layout, MasksError, SourceImage, SourceSet};
-use crate::shards::Split;
 use crate::tensor::{axis, to_core};
+use detcon_data::shards::Split;
 
 /// Images in memory at once.
 const AT_ONCE: usize = 64;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use detcon_data::annotations::WithoutOutline;
 use serde::Serialize;
 use tch::Device;
 
@@ -25,7 +26,6 @@ use crate::judge::Judge;
 use crate::learner::TrainingMode;
 use crate::learner::{Learner, Logs};
 use crate::loader::{DataPlace, DataSet, Loader};
-use crate::masks::WithoutOutline;
 use crate::recipe::Recipe;
 
 mod checkpoint;

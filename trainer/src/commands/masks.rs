@@ -8,11 +8,13 @@ use std::thread;
 
 use clap::{Args, ValueEnum};
 use detcon_core::image::ImageLimits;
+use detcon_data::annotations::Annotations;
+use detcon_data::shards::Split;
+use detcon_data::share::ShareArguments;
 use detcon_trainer::masks::{
-    self, Annotations, Layout, MaskSettings, MaskSource, MasksError, Overflow, Part, Progress, Run,
-    Segmentation, SourceSet,
+    self, Layout, MaskSettings, MaskSource, MasksError, Overflow, Progress, Run, Segmentation,
+    SourceSet,
 };
-use detcon_trainer::shards::Split;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::outline::{WithoutOutlineArgument, tell_without_outline};
@@ -87,9 +89,8 @@ struct OutputArguments {
     /// Shards of the whole data set [default: as upstream's reader wants, 2048 or for validation 256].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99_999))]
     shards: Option<u32>,
-    /// Write only part i of n (from 0/n to n-1/n): for several machines and one output.
-    #[arg(long, default_value = "0/1")]
-    shard: Part,
+    #[command(flatten)]
+    share: ShareArguments,
     /// Also draw the segments over the first images, on a contact sheet.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=400))]
     preview: u16,
@@ -183,7 +184,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         set: &set,
         split,
         settings: &settings,
-        part: output.shard,
+        part: output.share.share()?,
         threads: output
             .threads
             .or_else(|| thread::available_parallelism().ok())

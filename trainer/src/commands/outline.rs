@@ -1,7 +1,7 @@
 //! Annotations without a segmentation: the flag that says what becomes of them, and the line that names them.
 
 use clap::ValueEnum;
-use detcon_trainer::masks::WithoutOutline;
+use detcon_data::annotations::WithoutOutline;
 
 /// Ids that are named.
 const NAMED: usize = 5;

@@ -8,7 +8,7 @@ use detcon_core::image::{ImageLimits, RgbImage, decode};
 use detcon_core::segment::SegmentMap;
 
 use super::FinetuneError;
-use crate::masks::is_image;
+use detcon_data::image_name::is_image;
 
 /// Where images and their labels lie.
 #[derive(Clone, Debug, PartialEq, Eq)]

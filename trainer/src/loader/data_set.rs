@@ -12,9 +12,10 @@ use detcon_core::image::RgbImage;
 use super::LoaderError;
 use super::error::Blame;
 use super::mask::ImageMask;
-use crate::masks::{WithoutOutline, is_image};
 use crate::recipe::MaskRecipe;
-use crate::shards;
+use detcon_data::annotations::WithoutOutline;
+use detcon_data::image_name::is_image;
+use detcon_data::shards;
 
 mod cache;
 mod files;

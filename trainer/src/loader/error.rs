@@ -8,7 +8,7 @@ use detcon_core::regions::RegionError;
 use rayon::ThreadPoolBuildError;
 
 use crate::masks::MasksError;
-use crate::shards::ShardError;
+use detcon_data::shards::ShardError;
 
 /// Why a batch could not be made.
 #[derive(Debug, thiserror::Error)]

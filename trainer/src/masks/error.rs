@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use detcon_core::segment::SegmentError;
+use detcon_data::annotations::AnnotationsError;
 
-use crate::shards::ShardError;
+use detcon_data::shards::ShardError;
 
 /// Why masks could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +47,8 @@ pub enum MasksError {
     #[error(transparent)]
     Segmentation(#[from] SegmentError),
     /// A file of annotations that cannot be used.
-    #[error("{} holds no COCO instances that could be used: {detail}", path.display())]
-    Annotations {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        detail: String,
-    },
+    #[error(transparent)]
+    Annotations(#[from] AnnotationsError),
     /// As many segment sizes as scales are needed, and at least one.
     #[error("{scales} scales and {min_sizes} smallest sizes were given: give as many of each")]
     Uneven {

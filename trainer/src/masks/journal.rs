@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::summary::ShardReport;
 use super::{MaskSettings, MasksError, SourceSet};
-use crate::shards::{ShardName, Split};
+use detcon_data::shards::{ShardName, Split};
 
 /// Version of the files' form.
 const FORMAT: u32 = 2;

@@ -9,11 +9,10 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{MasksError, SourceSet};
-use crate::shards::Split;
+use detcon_data::image_name::is_image;
 
-/// Endings of image files, in any case. What the bytes are is seen when they are read.
-const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+use super::{MasksError, SourceSet};
+use detcon_data::shards::Split;
 
 /// How the images of a data set lie on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +91,4 @@ impl Folder {
         images.sort_unstable();
         Ok(Self { folders, images })
     }
-}
-
-pub(crate) fn is_image(name: &Path) -> bool {
-    name.extension()
-        .and_then(|ending| ending.to_str())
-        .is_some_and(|ending| {
-            ENDINGS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(ending))
-        })
 }

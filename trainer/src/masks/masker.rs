@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use detcon_core::image::{ImageLimits, RgbImage};
-use detcon_core::regions::RegionError;
 use detcon_core::segment::{Felzenszwalb, Grid, SegmentError, SegmentMap, Workspace};
+use detcon_data::annotations::{Annotations, OtherSize, Unannotated};
 
-use super::{Annotations, MaskSource, MasksError, SourceImage};
+use super::{MaskSource, MasksError, SourceImage};
 
 /// A [`MaskSource`], checked and ready.
 pub(crate) enum Masker<'a> {
@@ -22,22 +22,12 @@ pub(crate) enum Masker<'a> {
 pub(crate) enum MaskFailure {
     #[error(transparent)]
     Segmentation(#[from] SegmentError),
-    #[error("Its annotations cannot be drawn: {0}")]
-    Region(#[from] RegionError),
-    #[error("The annotations do not list it.")]
-    NotAnnotated,
+    #[error(transparent)]
+    Annotations(#[from] Unannotated),
     #[error("Its label map could not be read: {0}.")]
     LabelMap(std::io::Error),
-    #[error(
-        "Its mask is for {mask_height}x{mask_width} pixels (height x width), and the image as stored has \
-         {height}x{width}."
-    )]
-    Size {
-        mask_height: u32,
-        mask_width: u32,
-        height: u32,
-        width: u32,
-    },
+    #[error(transparent)]
+    Size(#[from] OtherSize),
 }
 
 impl<'a> Masker<'a> {
@@ -77,15 +67,11 @@ impl<'a> Masker<'a> {
                 let path = folder.join(image.path.with_extension("png"));
                 let png = fs::read(path).map_err(MaskFailure::LabelMap)?;
                 let map = SegmentMap::from_png(&png, limits)?;
-                if (map.height(), map.width()) == (height, width) {
+                let (mask, image) = ([map.height(), map.width()], [height, width]);
+                if mask == image {
                     return Ok(vec![map.compact()]);
                 }
-                Err(MaskFailure::Size {
-                    mask_height: map.height(),
-                    mask_width: map.width(),
-                    height,
-                    width,
-                })
+                Err(OtherSize { mask, image }.into())
             }
         }
     }

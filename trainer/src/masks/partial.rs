@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::MasksError;
 use super::journal::{Journal, sync_folder};
 use super::summary::ShardReport;
-use crate::shards::ShardName;
-use crate::tfrecord::RecordWriter;
+use detcon_data::shards::ShardName;
+use detcon_data::tfrecord::RecordWriter;
 
 /// Written to a file at a time.
 const BUFFER: usize = 1 << 20;

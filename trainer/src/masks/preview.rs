@@ -6,7 +6,7 @@ use detcon_core::image::{self, ImageLimits, decode_stored};
 use detcon_core::regions::overlay;
 use detcon_core::segment::SegmentMap;
 
-use crate::sample::Sample;
+use detcon_data::sample::Sample;
 
 /// Longest side of a photograph on the sheet, in pixels.
 const TILE: u32 = 240;

@@ -9,17 +9,17 @@ use std::time::Instant;
 
 use detcon_core::image::ImageLimits;
 use detcon_core::segment::Workspace;
+use detcon_data::share::Share;
 
 use super::in_order::in_order;
 use super::journal::{Journal, Manifest, json};
 use super::masker::Masker;
-use super::part::Part;
 use super::partial::PartialShard;
 use super::preview::contact_sheet;
 use super::summary::{ShardReport, Shards, Summary};
 use super::work::{Finished, ImageFailure, Work};
 use super::{MaskSettings, MasksError, SourceSet};
-use crate::shards::{OnCorrupt, SampleReader, ShardName, Split};
+use detcon_data::shards::{OnCorrupt, SampleReader, ShardName, Split};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub struct Run<'a> {
     /// How masks are made, and how many shards.
     pub settings: &'a MaskSettings,
     /// Which of the shards are written.
-    pub part: Part,
+    pub part: Share,
     /// Threads; each holds one image at a time.
     pub threads: NonZeroUsize,
     /// Largest image.

@@ -4,9 +4,8 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use detcon_core::segment::{Felzenszwalb, SegmentError};
+use detcon_data::annotations::Annotations;
 use serde::Serialize;
-
-use super::Annotations;
 
 /// Parameters of one segmentation, as scikit-image and upstream name them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -5,10 +5,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use detcon_core::digest::sha256;
+use detcon_data::annotations::Annotations;
 use sha2::{Digest as _, Sha256};
 
-use super::{Annotations, Layout, MasksError};
-use crate::shards::Split;
+use super::{Layout, MasksError};
+use detcon_data::shards::Split;
 
 /// A class of images, as it is stored with each.
 #[derive(Clone, Debug, PartialEq, Eq)]

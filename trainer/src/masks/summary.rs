@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use detcon_data::share::Share;
 use serde::{Deserialize, Serialize};
 
-use super::part::Part;
 use super::work::{Finished, ImageFailure};
-use crate::shards::Split;
+use detcon_data::shards::Split;
 
 /// An image that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ pub struct Summary {
     /// The split.
     pub split: Split,
     /// The part of the data set that this run is for.
-    pub part: Part,
+    pub part: Share,
     /// Its shards.
     pub shards: Shards,
     /// Its images.
@@ -142,7 +142,7 @@ pub struct Summary {
 
 impl Summary {
     /// Of no shards yet.
-    pub(super) fn new(split: Split, part: Part, shards: Shards) -> Self {
+    pub(super) fn new(split: Split, part: Share, shards: Shards) -> Self {
         Self {
             split,
             part,

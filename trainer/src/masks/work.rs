@@ -8,7 +8,7 @@ use super::masker::{MaskFailure, Masker};
 use super::merge::merge_smallest;
 use super::picture::{Picture, PictureError};
 use super::{Overflow, SourceImage, SourceSet};
-use crate::sample::{Origin, STORED_SEGMENTS, Sample, SampleError};
+use detcon_data::sample::{Origin, STORED_SEGMENTS, Sample, SampleError};
 
 /// What is the same for every image.
 pub(super) struct Work<'a> {

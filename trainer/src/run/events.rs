@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::{Message, Oneof};
 
-use crate::tfrecord::RecordWriter;
+use detcon_data::tfrecord::RecordWriter;
 
 /// What an event file begins with.
 const VERSION: &str = "brain.Event:2";
@@ -108,11 +108,11 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tfrecord::RecordReader;
+    use detcon_data::tfrecord::RecordReader;
 
     fn events(path: &Path) -> Vec<Event> {
         let records = RecordReader::new(io::BufReader::new(File::open(path).unwrap()));
-        let event = |record: Result<crate::tfrecord::Record, _>| {
+        let event = |record: Result<detcon_data::tfrecord::Record, _>| {
             Event::decode(record.unwrap().payload).unwrap()
         };
         records.map(event).collect()

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use detcon_trainer::shards::{self, OnCorrupt, SampleReader, ShardError, Split};
-use detcon_trainer::tfrecord::{RecordError, RecordReader, RecordWriter};
+use detcon_data::shards::{self, OnCorrupt, SampleReader, ShardError, Split};
+use detcon_data::tfrecord::{RecordError, RecordReader, RecordWriter};
 use tempfile::TempDir;
 
 use crate::program::golden;
@@ -18,7 +18,7 @@ fn copied() -> (TempDir, Vec<PathBuf>, Vec<usize>) {
     let paths = shards::list(copy.path(), Split::Train).unwrap();
     let bytes = fs::read(&paths[0]).unwrap();
     let offset = |record: Result<_, _>| {
-        let record: detcon_trainer::tfrecord::Record = record.unwrap();
+        let record: detcon_data::tfrecord::Record = record.unwrap();
         usize::try_from(record.offset).unwrap()
     };
     let offsets = RecordReader::new(bytes.as_slice()).map(offset).collect();

@@ -6,11 +6,11 @@ use std::fs;
 use bytes::Bytes;
 use detcon_core::image::{ImageLimits, RgbImage, decode_stored};
 use detcon_core::segment::{Felzenszwalb, SegmentMap, Workspace};
-use detcon_trainer::example::{Example, Values};
+use detcon_data::example::{Example, Values};
+use detcon_data::sample::Sample;
+use detcon_data::shards::{self, Split};
+use detcon_data::tfrecord::{RecordReader, RecordWriter};
 use detcon_trainer::random::{below, stream};
-use detcon_trainer::sample::Sample;
-use detcon_trainer::shards::{self, Split};
-use detcon_trainer::tfrecord::{RecordReader, RecordWriter};
 
 use crate::program::{filename, folder, golden, photographs, run, samples};
 

@@ -1,8 +1,8 @@
 //! What becomes of single images: stored pixels, re-encoding, failures, too many segments.
 
 use detcon_core::image::{Format, ImageLimits, decode_stored};
-use detcon_trainer::sample::Sample;
-use detcon_trainer::shards::Split;
+use detcon_data::sample::Sample;
+use detcon_data::shards::Split;
 use serde_json::Value;
 
 use crate::program::{

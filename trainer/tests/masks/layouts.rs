@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use detcon_trainer::shards::Split;
+use detcon_data::shards::Split;
 
 use crate::program::{error, filename, fixture, folder, run, samples};
 

@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 use detcon_core::image::{ImageLimits, decode_stored};
 use detcon_core::segment::SegmentMap;
-use detcon_trainer::sample::Sample;
-use detcon_trainer::shards::{self, OnCorrupt, SampleReader, Split};
+use detcon_data::sample::Sample;
+use detcon_data::shards::{self, OnCorrupt, SampleReader, Split};
 use serde_json::Value;
 use tempfile::TempDir;
 

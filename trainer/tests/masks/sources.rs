@@ -3,8 +3,8 @@
 use detcon_core::image::{ImageLimits, decode_stored};
 use detcon_core::regions::Mask;
 use detcon_core::segment::SegmentMap;
-use detcon_trainer::sample::Sample;
-use detcon_trainer::shards::Split;
+use detcon_data::sample::Sample;
+use detcon_data::shards::Split;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use detcon_core::segment::SegmentMap;
+use detcon_data::sample::{Origin, Sample};
+use detcon_data::shards::{OnCorrupt, SampleReader, Split, list};
+use detcon_data::tfrecord::RecordWriter;
 use detcon_tests::golden::directory;
 use detcon_trainer::distributed::Share;
 use detcon_trainer::loader::{Cells, DataSet, HostBatch, Loader, LoaderError};
 use detcon_trainer::recipe::Recipe;
-use detcon_trainer::sample::{Origin, Sample};
-use detcon_trainer::shards::{OnCorrupt, SampleReader, Split, list};
-use detcon_trainer::tfrecord::RecordWriter;
 use image::{DynamicImage, ImageFormat, RgbImage};
 
 fn recipe(overrides: &[&str]) -> Recipe {

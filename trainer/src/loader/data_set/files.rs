@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use detcon_core::digest::sha256;
 use detcon_core::image::{ImageLimits, RgbImage, decode_stored};
 use detcon_core::segment::{SegmentMap, Workspace};
+use detcon_data::annotations::{Annotations, WithoutOutline};
 
 use super::cache::MaskCache;
 use super::{DataPlace, ImageMask, Picture};
 use crate::loader::LoaderError;
-use crate::masks::{Annotations, MaskSource, Masker, SourceImage, SourceSet, WithoutOutline};
+use crate::masks::{MaskSource, Masker, MasksError, SourceImage, SourceSet};
 use crate::recipe::{MaskRecipe, ObjectMasks};
 
 /// The order of the images in the data set is that of SHA-256(this, path). The run's own seed shuffles them anew.
@@ -48,7 +49,8 @@ impl ImageFiles {
     /// The images that annotations list, without classes.
     pub(super) fn annotated(place: &DataPlace, masks: MaskRecipe) -> Result<Self, LoaderError> {
         let annotations = place.annotations.as_deref().unwrap_or(&place.folder);
-        let annotations = Annotations::read(annotations, place.without_outline)?;
+        let annotations = Annotations::read(annotations, place.without_outline);
+        let annotations = annotations.map_err(MasksError::from)?;
         Ok(Self {
             set: SourceSet::annotated(&annotations, &place.folder, ORDER)?,
             masks: MaskSource::Annotations(annotations),

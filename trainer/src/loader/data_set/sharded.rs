@@ -10,9 +10,9 @@ use detcon_core::segment::SegmentMap;
 
 use super::{ImageMask, Picture};
 use crate::loader::LoaderError;
-use crate::sample::Sample;
-use crate::shards::{self, ShardError, Split};
-use crate::tfrecord::{RecordReader, index};
+use detcon_data::sample::Sample;
+use detcon_data::shards::{self, ShardError, Split};
+use detcon_data::tfrecord::{RecordReader, index};
 
 /// Where each sample of the training split lies.
 #[derive(Debug)]

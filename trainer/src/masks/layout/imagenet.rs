@@ -10,7 +10,7 @@ use super::Folder;
 use super::text::TextFile;
 use crate::masks::source::{Class, SourceImage, SourceSet};
 use crate::masks::{Layout, MasksError};
-use crate::shards::Split;
+use detcon_data::shards::Split;
 
 /// The synset of each class on a line of its own; the line's number is the stored label.
 const SYNSETS: &str = "imagenet_lsvrc_2015_synsets.txt";

@@ -155,7 +155,8 @@ pub enum ShardError {
 
 impl ShardError {
     /// Whether the data are at fault: a record is damaged or no sample.
-    pub(crate) const fn is_damage(&self) -> bool {
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
         match self {
             Self::Record { source, .. } => !matches!(source, RecordError::Io { .. }),
             Self::Sample { .. } => true,

@@ -5,16 +5,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use detcon_core::digest::sha256;
-use detcon_core::regions::Whole;
 use detcon_core::regions::coco::{self, Annotation, Crowds, Kind, Segmentation};
-use detcon_core::segment::SegmentMap;
+use detcon_core::regions::{Mask, PolygonBudget, RegionError, Whole};
+use detcon_core::segment::{SegmentError, SegmentMap};
 use serde::{Deserialize, Serialize};
-
-use super::MasksError;
-use super::masker::MaskFailure;
 
 /// What becomes of an instance that nobody outlined: it has a box, and no segmentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -47,6 +45,8 @@ pub struct Annotations {
     not_outlined: Vec<u64>,
     #[serde(skip)]
     images: BTreeMap<PathBuf, Annotated>,
+    #[serde(skip)]
+    categories: BTreeMap<u64, String>,
 }
 
 /// What the file says about one image.
@@ -55,7 +55,69 @@ struct Annotated {
     height: u32,
     width: u32,
     /// As many as the file's, in its order.
-    instances: Vec<Annotation>,
+    instances: Vec<Instance>,
+}
+
+/// An object that somebody outlined.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// Its id in the file, if it has one.
+    pub id: Option<u64>,
+    /// Its category's id, if it has one.
+    pub category: Option<u64>,
+    /// Where it is.
+    pub annotation: Annotation,
+}
+
+/// Why a file of annotations cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnotationsError {
+    /// It could not be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It says nothing that could be used.
+    #[error("{} holds no COCO instances that could be used: {detail}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// Why annotations say nothing about an image.
+#[derive(Debug, thiserror::Error)]
+pub enum Unannotated {
+    /// They name other images.
+    #[error("The annotations do not list it.")]
+    NotListed,
+    /// They are of another size.
+    #[error(transparent)]
+    Size(#[from] OtherSize),
+    /// An outline is none.
+    #[error("Its annotations cannot be drawn: {0}")]
+    Region(#[from] RegionError),
+    /// They make no label map.
+    #[error(transparent)]
+    Segmentation(#[from] SegmentError),
+}
+
+/// A mask of another size than its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Its mask is for {}x{} pixels (height x width), and the image as stored has {}x{}.",
+    mask[0], mask[1], image[0], image[1]
+)]
+pub struct OtherSize {
+    /// Height and width of the mask.
+    pub mask: [u32; 2],
+    /// Height and width of the image.
+    pub image: [u32; 2],
 }
 
 /// The parts of the file that say where objects are.
@@ -63,6 +125,14 @@ struct Annotated {
 struct CocoFile {
     images: Vec<CocoImage>,
     annotations: Vec<CocoInstance>,
+    #[serde(default)]
+    categories: Vec<CocoCategory>,
+}
+
+#[derive(Deserialize)]
+struct CocoCategory {
+    id: Whole<u64>,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +147,7 @@ struct CocoImage {
 struct CocoInstance {
     id: Option<Whole<u64>>,
     image_id: Whole<u64>,
+    category_id: Option<Whole<u64>>,
     segmentation: Option<Segmentation>,
     /// `x, y, width, height`.
     bbox: Option<[f64; 4]>,
@@ -103,19 +174,31 @@ impl CocoInstance {
 
 impl Annotations {
     /// Reads the file.
-    pub fn read(path: &Path, without_outline: WithoutOutline) -> Result<Self, MasksError> {
-        let bytes = fs::read(path).map_err(MasksError::io(path))?;
-        let refusal = |detail: String| MasksError::Annotations {
+    pub fn read(path: &Path, without_outline: WithoutOutline) -> Result<Self, AnnotationsError> {
+        let bytes = fs::read(path).map_err(|source| AnnotationsError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let refusal = |detail: String| AnnotationsError::Content {
             path: path.to_owned(),
             detail,
         };
-        let file = serde_json::from_slice(&bytes).map_err(|error| refusal(error.to_string()))?;
+        let mut file: CocoFile =
+            serde_json::from_slice(&bytes).map_err(|error| refusal(error.to_string()))?;
+        let categories = std::mem::take(&mut file.categories).into_iter();
+        let categories = categories.map(
+            |CocoCategory {
+                 id: Whole(id),
+                 name,
+             }| (id, name),
+        );
         let (images, not_outlined) = by_name(file, without_outline).map_err(refusal)?;
         Ok(Self {
             sha256: sha256(&bytes),
             without_outline,
             not_outlined,
             images,
+            categories: categories.collect(),
         })
     }
 
@@ -126,9 +209,16 @@ impl Annotations {
         (&self.not_outlined, self.without_outline)
     }
 
+    /// What a category is called: its id where the file does not say.
+    #[must_use]
+    pub fn category(&self, id: u64) -> String {
+        let name = self.categories.get(&id);
+        name.cloned().unwrap_or_else(|| id.to_string())
+    }
+
     /// SHA-256 of the file, and what differs from the usual.
-    #[cfg(feature = "torch")]
-    pub(crate) fn digest(&self) -> String {
+    #[must_use]
+    pub fn digest(&self) -> String {
         match self.without_outline {
             WithoutOutline::Skip => self.sha256.clone(),
             WithoutOutline::Box => format!("{} with boxes", self.sha256),
@@ -136,57 +226,65 @@ impl Annotations {
     }
 
     /// The images, relative to their folder.
-    pub(super) fn names(&self) -> impl Iterator<Item = &PathBuf> {
+    pub fn names(&self) -> impl Iterator<Item = &PathBuf> {
         self.images.keys()
     }
 
     /// The instances of an image as a label map of its stored pixels. The image is looked up by its path, then by its
     /// name alone. 0 is what no instance covers; ids leave no gaps. Crowds lie lowest, so that objects are on top of
     /// them, otherwise the later is on top.
-    pub(super) fn map(
-        &self,
-        path: &Path,
-        height: u32,
-        width: u32,
-    ) -> Result<SegmentMap, MaskFailure> {
-        let mut instances = self.of(path, [height, width])?.instances.clone();
+    pub fn map(&self, path: &Path, height: u32, width: u32) -> Result<SegmentMap, Unannotated> {
+        let instances = self.of(path, [height, width])?.iter();
+        let mut instances: Vec<_> = instances.map(|it| it.annotation.clone()).collect();
         instances.sort_by_key(|instance| instance.kind == Kind::Instance);
         let map = coco::segment_map(&instances, height, width, Crowds::Keep)?;
         Ok(map.compact())
     }
 
     /// The first instances of an image, at most so many, each as a map of its own: 1 where it is. They may overlap.
-    #[cfg(feature = "torch")]
-    pub(crate) fn objects(
+    pub fn objects(
         &self,
         path: &Path,
-        [height, width]: [u32; 2],
+        size: [u32; 2],
         most: usize,
-    ) -> Result<Vec<SegmentMap>, MaskFailure> {
-        let instances = &self.of(path, [height, width])?.instances;
-        let mut budget = detcon_core::regions::PolygonBudget::default();
-        let map = |instance: &Annotation| {
+    ) -> Result<Vec<SegmentMap>, Unannotated> {
+        let [height, width] = size;
+        let masks = self.masks(path, size, most)?;
+        let map = |(_, mask): (_, Mask)| {
             let mut ids = vec![0; height as usize * width as usize];
-            let mask = instance.mask(height, width, &mut budget)?;
             mask.for_each_pixel(|index| ids[index] = 1);
             Ok(SegmentMap::new(height, width, ids)?)
         };
-        instances.iter().take(most).map(map).collect()
+        masks.into_iter().map(map).collect()
     }
 
-    fn of(&self, path: &Path, [height, width]: [u32; 2]) -> Result<&Annotated, MaskFailure> {
+    /// The first instances of an image, at most so many, each with its pixels. They may overlap.
+    pub fn masks(
+        &self,
+        path: &Path,
+        size: [u32; 2],
+        most: usize,
+    ) -> Result<Vec<(&Instance, Mask)>, Unannotated> {
+        let [height, width] = size;
+        let mut budget = PolygonBudget::default();
+        let instances = self.of(path, size)?.iter().take(most);
+        let masks = instances.map(|instance| {
+            let mask = instance.annotation.mask(height, width, &mut budget)?;
+            Ok((instance, mask))
+        });
+        masks.collect()
+    }
+
+    /// The instances of an image of this height and width, in the file's order.
+    fn of(&self, path: &Path, size: [u32; 2]) -> Result<&[Instance], Unannotated> {
         let by_name = || self.images.get(Path::new(path.file_name()?));
         let found = self.images.get(path).or_else(by_name);
-        let image = found.ok_or(MaskFailure::NotAnnotated)?;
-        if (image.height, image.width) == (height, width) {
-            return Ok(image);
+        let found = found.ok_or(Unannotated::NotListed)?;
+        let mask = [found.height, found.width];
+        if mask == size {
+            return Ok(&found.instances);
         }
-        Err(MaskFailure::Size {
-            mask_height: image.height,
-            mask_width: image.width,
-            height,
-            width,
-        })
+        Err(OtherSize { mask, image: size }.into())
     }
 }
 
@@ -195,7 +293,7 @@ fn by_name(
     file: CocoFile,
     without_outline: WithoutOutline,
 ) -> Result<(BTreeMap<PathBuf, Annotated>, Vec<u64>), String> {
-    let mut instances: BTreeMap<u64, Vec<Annotation>> = BTreeMap::new();
+    let mut instances: BTreeMap<u64, Vec<Instance>> = BTreeMap::new();
     for Whole(id) in file.images.iter().map(|image| image.id) {
         if instances.insert(id, Vec::new()).is_some() {
             return Err(format!("two images have the id {id}"));
@@ -215,9 +313,14 @@ fn by_name(
                 WithoutOutline::Box => instance.outlined_box(),
             };
         }
-        of_image.extend(outline.map(|segmentation| Annotation {
-            segmentation,
-            kind: instance.kind,
+        let whole = |it: Option<Whole<u64>>| it.map(|Whole(id)| id);
+        of_image.extend(outline.map(|segmentation| Instance {
+            id: whole(instance.id),
+            category: whole(instance.category_id),
+            annotation: Annotation {
+                segmentation,
+                kind: instance.kind,
+            },
         }));
     }
     let mut images = BTreeMap::new();
