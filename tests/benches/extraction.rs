@@ -23,7 +23,7 @@ const IMAGES: usize = 480;
 /// Photographs of a tar shard.
 const SHARD: usize = 120;
 /// Images in a batch of the bare engine, and of the program.
-const BATCH: usize = 8;
+const BATCH: u16 = 8;
 /// Rounds of everything, one after the other; medians are reported.
 const ROUNDS: usize = 3;
 /// How long the bare engine runs in a round.
@@ -122,8 +122,8 @@ impl Measured<'_> {
         let mut bare = Bare::open(&RUNTIME, &graph, side, threads).expect("a model opens");
         let (mut engine, mut decoding, mut rates) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let runs = bare.runs(BATCH, SPAN).expect("a graph runs");
-            let runs = runs.iter().map(|run| run.as_secs_f64() / BATCH as f64);
+            let runs = bare.runs(BATCH.into(), SPAN).expect("a graph runs");
+            let runs = runs.iter().map(|run| run.as_secs_f64() / f64::from(BATCH));
             engine.push(median(runs));
             let limits = ImageLimits::default();
             let decode = |bytes: &Vec<u8>| {
