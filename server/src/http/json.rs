@@ -292,16 +292,18 @@ fn image(index: usize, json: &str, fetcher: &Fetcher) -> Result<Image, Problem> 
 }
 
 /// The bytes of base64 as any encoder writes it (RFC 4648): with line breaks, with the letters for addresses, without
-/// padding.
+/// padding. Spaces are none of it: a text is not taken for an image.
 fn decoded(text: &str) -> Result<Vec<u8>, DecodeError> {
     const CONFIG: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     const ENGINE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
-    let usual = |byte: u8| !byte.is_ascii_whitespace() && !matches!(byte, b'-' | b'_');
-    if text.bytes().all(usual) {
+    if !text
+        .bytes()
+        .any(|byte| matches!(byte, b'\r' | b'\n' | b'-' | b'_'))
+    {
         return ENGINE.decode(text);
     }
-    let letters = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    let letters = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n'));
     let letters = letters.map(|byte| match byte {
         b'-' => b'+',
         b'_' => b'/',
